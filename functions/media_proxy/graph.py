@@ -1,0 +1,115 @@
+"""Meta's Graph API: a media id → a location → the bytes. Redirects are followed by hand, the token stays on the list.
+
+https://developers.facebook.com/documentation/business-messaging/whatsapp/business-phone-numbers/media
+"""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+from urllib.parse import quote
+
+import requests
+import urllib3
+
+from inbound.errors import GraphTimeout, GraphUnavailable, MediaUrlDead
+from media_proxy import graph_errors, hosts
+from media_proxy.deadline import Deadline
+from media_proxy.graph_errors import Located
+
+if TYPE_CHECKING:
+    from inbound.config import FetchSettings
+
+# Meta turns down clients without a product-like agent.
+USER_AGENT = "whatsapp-inbound-media/1.0"
+CONNECT_TIMEOUT, READ_TIMEOUT = 3.0, 8.0  # seconds
+LARGEST_ANSWER = 64 * 1024  # of JSON; a location has some 500 bytes
+CHUNK = 256 * 1024
+MOST_REDIRECTS = 3
+REDIRECTS = frozenset({301, 302, 303, 307, 308})
+# What a media URL answers once it is dead, although the media may well be there.
+DEAD = frozenset({401, 403, 404})
+
+
+class Graph:
+    """A session with Graph: keeps connections open between requests."""
+
+    def __init__(self, settings: "FetchSettings") -> None:
+        self._base = f"{settings.graph_url}/{settings.graph_version}"
+        self._allowed = settings.media_hosts
+        self._session = requests.Session()
+        # A .netrc or proxy of the environment must never see or replace the token.
+        self._session.trust_env = False
+        self._session.headers.update({"User-Agent": USER_AGENT, "Accept-Encoding": "identity"})
+
+    def locate(self, media_id: str, phone_number_id: str, token: str, deadline: Deadline) -> Located:
+        """Ask where the media of a number is; `media_id` must have been validated. Raises `MediaError`."""
+        url = f"{self._base}/{media_id}?phone_number_id={quote(phone_number_id, safe='')}"
+        with self._get(url, token, deadline) as response:
+            body = b"".join(_limited(_chunks(response, deadline)))
+            return graph_errors.located(response.status_code, response.headers, body, time.time())
+
+    @contextmanager
+    def download(self, place: Located, token: str, deadline: Deadline) -> Iterator[Iterator[bytes]]:
+        """Open the media itself and give its bytes as they come.
+
+        Raises `MediaUrlDead` when the URL no longer serves it, else the `MediaError` of the answer; while reading,
+        `GraphUnavailable` when the bytes break off and `GraphTimeout` when they come too late.
+        """
+        with self._follow(place.url, token, deadline) as response:
+            if response.status_code in DEAD:
+                raise MediaUrlDead("The media URL is dead.", http_status=response.status_code)
+            if response.status_code != 200:
+                body = b"".join(_limited(_chunks(response, deadline)))
+                raise graph_errors.error_of(response.status_code, response.headers, body, time.time())
+            yield _chunks(response, deadline)
+
+    @contextmanager
+    def _follow(self, url: str, token: str, deadline: Deadline) -> Iterator[requests.Response]:
+        """Get a URL from the list, and what it redirects to as long as that is on the list as well."""
+        for _ in range(MOST_REDIRECTS + 1):
+            url = hosts.checked(url, self._allowed)
+            with self._get(url, token, deadline) as response:
+                if response.status_code not in REDIRECTS:
+                    yield response
+                    return
+                url = hosts.checked(response.headers.get("Location", ""), self._allowed, base=url)
+        raise GraphUnavailable("The media URL redirects in circles.")
+
+    @contextmanager
+    def _get(self, url: str, token: str, deadline: Deadline) -> Iterator[requests.Response]:
+        timeout = (min(CONNECT_TIMEOUT, deadline.left()), min(READ_TIMEOUT, deadline.left()))
+        headers = {"Authorization": f"Bearer {token}"}
+        with _network_faults(deadline):
+            response = self._session.get(url, headers=headers, timeout=timeout, allow_redirects=False, stream=True)
+        with response:
+            yield response
+
+
+def _chunks(response: requests.Response, deadline: Deadline) -> Iterator[bytes]:
+    """Read what is there, a socket's worth at a time: a drip must not hold us beyond the deadline."""
+    with _network_faults(deadline):
+        while chunk := response.raw.read1(CHUNK):
+            deadline.left()
+            yield chunk
+
+
+def _limited(chunks: Iterator[bytes]) -> Iterator[bytes]:
+    size = 0
+    for chunk in chunks:
+        size += len(chunk)
+        if size > LARGEST_ANSWER:
+            raise GraphUnavailable("Graph's answer is too long to be one.")
+        yield chunk
+
+
+@contextmanager
+def _network_faults(deadline: Deadline) -> Iterator[None]:
+    """Turn the network's many exceptions into two of ours."""
+    try:
+        yield
+    except (requests.Timeout, urllib3.exceptions.TimeoutError) as error:
+        deadline.left()
+        raise GraphTimeout("WhatsApp did not answer in time.") from error
+    except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
+        raise GraphUnavailable(f"The connection to WhatsApp failed ({type(error).__name__}).") from error

@@ -1,0 +1,91 @@
+"""When to try again, and when not to. Pure: time and chance come from outside."""
+
+from typing import TYPE_CHECKING, Final, Literal
+
+from inbound import errors
+from inbound.errors import MediaError, MediaExpired
+from inbound.media import KEPT_BY_META, KEPT_WITHOUT_STORAGE
+from inbound.problems import TABLE
+
+if TYPE_CHECKING:
+    from inbound.messages import Media
+
+# The states of a media item.
+READY, FETCHING, WAITING, FAILED = "ready", "fetching", "waiting", "failed"
+
+TRY: Final = "try"
+BUSY: Final = "busy"
+
+BY_CODE = {error.code: error for error in TABLE if issubclass(error, MediaError) and error is not errors.MediaUrlDead}
+
+# What may be gone a moment later: tried again at once, a few times.
+TRANSIENT = (errors.RateLimited, errors.GraphUnavailable, errors.GraphTimeout)
+# What stays as it is, whatever we do.
+SETTLED = (errors.MediaUnavailable, errors.MediaTooLarge)
+
+FIRST_WAIT, LONGEST_WAIT = 10, 3600  # seconds between attempts that each had their quick tries
+OPERATOR_WAIT = 60  # at least, where only an operator can help
+
+
+def deadline_of(timestamp: int, first_seen: int | None, now: int, *, kept: bool = True) -> int:
+    """Give the moment (Unix seconds) after which Meta no longer has the media of a message.
+
+    Counted from the message's time, for a late webhook carries an old id; from when we first saw it where the
+    message has no valid time. `kept` is false for a number in "No Storage" mode.
+    """
+    return (timestamp or first_seen or now) + (KEPT_BY_META if kept else KEPT_WITHOUT_STORAGE)
+
+
+def settles(error: MediaError, now: int, deadline: int) -> bool:
+    """Tell whether an error is the end: Meta never had it, it is too large, or it is gone and past its time."""
+    if isinstance(error, MediaExpired):
+        return error.final or now >= deadline
+    return isinstance(error, SETTLED)
+
+
+def is_final(error: MediaError) -> bool:
+    """Tell whether no later attempt can help."""
+    if isinstance(error, MediaExpired):
+        return not error.retryable
+    return isinstance(error, (*SETTLED, errors.NoMedia))
+
+
+def backoff(attempts: int, chance: float) -> int:
+    """Give the seconds after so many attempts: exponential with jitter (`chance` is from 0 to 1)."""
+    longest: int = min(FIRST_WAIT << min(attempts - 1, 20), LONGEST_WAIT)
+    return max(1, round(longest * (0.5 + chance / 2)))
+
+
+def wait_after(error: MediaError, attempts: int, chance: float) -> int:
+    """Give the seconds until the next attempt: what Graph asks for, or the backoff when that is longer."""
+    floor = 0 if error.retryable else OPERATOR_WAIT
+    return max(backoff(attempts, chance), floor, error.retry_after or 0)
+
+
+def outlook(media: "Media | None", now: int) -> MediaError | Literal["try", "busy"]:
+    """Say what the last attempt means for a request now (Unix seconds).
+
+    Its error, when that is settled or the next attempt is not due; BUSY while somebody holds the lease, or when a
+    holder vanished and its next attempt is not due; else TRY.
+    """
+    if media is None or media.status == READY:
+        return TRY
+    if media.status == FETCHING and (media.lease_until or 0) >= now:
+        return BUSY
+    wait = int((media.next_attempt_at or 0) - now)
+    if media.status != FAILED and wait <= 0:
+        return TRY
+    error = known_error(media)
+    if error is None:
+        return BUSY
+    if media.status == FAILED:
+        error.retryable = False
+    else:
+        error.retry_after = wait
+    return error
+
+
+def known_error(media: "Media") -> MediaError | None:
+    """Make the last attempt's error again from what was noted of it."""
+    kind = BY_CODE.get(media.error_code or "")
+    return kind(media.error_detail or "") if kind else None

@@ -1,0 +1,1 @@
+"""Meta's webhook: event → verified → parsed → items → stored → queued."""

@@ -1,0 +1,11 @@
+"""The shared vocabulary of inbound WhatsApp media: only what more than one function uses.
+
+config         the environment of each entry point, read once
+credentials    secrets, cached for minutes, read again when they seem stale
+clients        AWS clients, each made on first use
+messages       the table's items (PynamoDB)
+media          ids, keys and the one rule that finds a media id (pure)
+errors         what can go wrong, as facts (pure)
+problems       errors as HTTP answers: the one table (pure)
+observability  logger and metrics
+"""

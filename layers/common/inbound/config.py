@@ -1,0 +1,63 @@
+"""The environment of each entry point: read once, checked, frozen. Nothing else reads `os.environ`."""
+
+import os
+from typing import Annotated, Self
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PositiveInt
+
+
+def _split(value: object) -> object:
+    """Turn "a, b" into its parts; an empty variable is an empty list."""
+    return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+
+
+def _absent_when_empty(value: object) -> object:
+    """An empty variable means "not set": CloudFormation cannot leave one out."""
+    return None if value == "" else value
+
+
+CommaList = Annotated[tuple[str, ...], BeforeValidator(_split)]
+OptionalText = Annotated[str | None, BeforeValidator(_absent_when_empty)]
+Origin = Annotated[str, Field(pattern=r"^https?://[^/]+$")]
+
+
+class Settings(BaseModel):
+    """What every function has. A missing or malformed variable fails the cold start with pydantic's message."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    table_name: str
+    bucket_name: str
+    retention_days: PositiveInt
+
+    @classmethod
+    def from_environment(cls) -> Self:
+        """Read the variables that are named like the fields, in upper case."""
+        names = {name: name.upper() for name in cls.model_fields}
+        return cls.model_validate({name: os.environ[key] for name, key in names.items() if key in os.environ})
+
+
+class WebhookSettings(Settings):
+    """The webhook function's environment."""
+
+    queue_url: str
+    apps_secret_id: str
+
+
+class FetchSettings(Settings):
+    """What getting media from Graph needs: the prefetch worker's environment."""
+
+    graph_secret_id: str
+    graph_url: Origin
+    graph_version: Annotated[str, Field(pattern=r"^v\d+\.\d+$")]
+    media_hosts: CommaList
+    max_media_bytes: PositiveInt
+    no_storage_numbers: CommaList = ()
+
+
+class ProxySettings(FetchSettings):
+    """The media proxy's environment."""
+
+    signing_key_secret_id: str
+    edge_url: Origin
+    jwks_url: OptionalText = None
