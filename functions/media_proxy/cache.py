@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import chain
-from typing import TYPE_CHECKING, NamedTuple, TypedDict
+from typing import TYPE_CHECKING, NamedTuple, TypedDict, cast
 
 from botocore.exceptions import BotoCoreError, ClientError
 
@@ -85,14 +85,14 @@ class Cache:
         """
         measured = _Measured(chunks, expected.limit)
         parts = _parts(measured)
-        head = next(parts, b"")
-        start = head[:SNIFFED]
+        head = next(parts, bytearray())
+        start = bytes(head[:SNIFFED])
         kind = content.classify(expected.mime_type, start)
         where = self._object(address.key(kind.prefix), kind, address.file_name)
         with _s3_faults():
             if len(head) < PART_SIZE:
                 measured.verify(expected, start)
-                self._s3.put_object(**where, Body=head)
+                self._s3.put_object(**where, Body=cast("bytes", head))
             else:
                 self._store_in_parts(where, head, parts, lambda: measured.verify(expected, start))
         return Stored(where["Key"], measured.size, measured.sha256, kind.content_type)
@@ -121,14 +121,14 @@ class Cache:
             "ContentDisposition": content.content_disposition(kind.disposition, file_name),
         }
 
-    def _store_in_parts(self, where: "_Object", head: bytes, rest: Iterator[bytes], verify: Callable[[], None]) -> None:
+    def _store_in_parts(self, where: "_Object", head: bytearray, rest: Iterator[bytearray], verify: Callable[[], None]) -> None:
         """Upload part by part; complete the upload once the whole is verified, or abort it."""
         upload_id = self._s3.create_multipart_upload(**where)["UploadId"]
         upload: _Upload = {"Bucket": where["Bucket"], "Key": where["Key"], "UploadId": upload_id}
         try:
             done: list[CompletedPartTypeDef] = []
             for number, part in enumerate(chain([head], rest), start=1):
-                answer = self._s3.upload_part(**upload, PartNumber=number, Body=part)
+                answer = self._s3.upload_part(**upload, PartNumber=number, Body=cast("bytes", part))
                 done.append({"PartNumber": number, "ETag": answer["ETag"]})
             verify()
             self._s3.complete_multipart_upload(**upload, MultipartUpload={"Parts": done})
@@ -175,17 +175,25 @@ class _Measured:
             raise MediaCorrupt("The SHA-256 of the bytes is not the declared one.")
 
 
-def _parts(chunks: Iterable[bytes]) -> Iterator[bytes]:
-    """Gather chunks into parts of PART_SIZE; the last may be shorter. Memory holds one part, and its copy."""
-    part = bytearray()
+def _parts(chunks: Iterable[bytes]) -> Iterator[bytearray]:
+    """Gather chunks into parts of PART_SIZE; the last may be shorter.
+
+    All parts are the same buffer, filled anew when the next one is asked for: memory holds one part and no copy.
+    (boto3 sends a bytearray as it sends bytes; only its annotations do not know.)
+    """
+    part, filled = bytearray(PART_SIZE), 0
     for chunk in chunks:
-        part += chunk
-        while len(part) >= PART_SIZE:
-            full = bytes(memoryview(part)[:PART_SIZE])
-            del part[:PART_SIZE]
-            yield full
-    if part:
-        yield bytes(part)
+        rest = memoryview(chunk)
+        while rest:
+            taken = min(len(rest), PART_SIZE - filled)
+            part[filled : filled + taken] = rest[:taken]
+            rest, filled = rest[taken:], filled + taken
+            if filled == PART_SIZE:
+                yield part
+                filled = 0
+    if filled:
+        del part[filled:]
+        yield part
 
 
 @contextmanager

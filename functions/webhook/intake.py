@@ -137,7 +137,7 @@ class Intake:
             return
         metrics.add_metric("ItemsRefused", "Count", len(refused))
         logger.error("items_refused", models=sorted({record.model for record in refused}), count=len(refused))
-        self._store(payload.merged(payload.event(r.attributes, "refused", delivery) for r in refused))
+        self._store(payload.merged(payload.refused(record, delivery) for record in refused))
 
     # --- what is too large for the table -----------------------------------------------------------------------
 

@@ -89,12 +89,14 @@ class _Change:
 def parse(delivery: Delivery) -> list[Record]:
     """Turn the bytes of a POST into records; equal bytes give equal records (events: but for the time)."""
     try:
-        envelope = json.loads(delivery.body, parse_int=_integer)
+        envelope = json.loads(delivery.body.decode("utf-8-sig", "replace"), parse_int=_integer)
     except (ValueError, RecursionError):
         return [_body_event("unreadable", delivery)]
     if not isinstance(envelope, dict) or not isinstance(envelope.get("entry"), list):
         return [_body_event("unexpected_shape", delivery)]
-    return list(_envelope_records(envelope, delivery))
+    # One byte that is not UTF-8 must not cost the other messages: read what can be read, and keep the bytes.
+    kept = [] if _is_utf8(delivery.body) else [_body_event("not_utf8", delivery)]
+    return [*kept, *_envelope_records(envelope, delivery)]
 
 
 def merged(records: Iterable[Record]) -> list[Record]:
@@ -154,6 +156,12 @@ def slimmed(record: Record) -> Iterator[tuple[dict[str, Any], tuple[str, str | b
         attributes["media_unavailable"] = "media id too long"
     attributes |= {name: attributes[name][:LONG] for name in long & REQUIRED}
     yield {name: value for name, value in attributes.items() if name not in long - REQUIRED}, None
+
+
+def refused(record: Record, delivery: Delivery) -> Record:
+    """Keep a record that the table refuses as the event that it was refused."""
+    readable = {name: v.hex() if isinstance(v, bytes) else v for name, v in record.attributes.items()}
+    return event(readable, "refused", delivery)
 
 
 def lacks_media_id(record: Record) -> bool:
@@ -232,6 +240,8 @@ def _value_records(value: Json, about: _Change) -> Iterator[Record]:
         walked.add("history")
         for chunk in value["history"]:
             yield from _history_records(chunk, about)
+    for contact in about.contacts:
+        yield from _contact_aliases(_text(contact.get("user_id")), _text(contact.get("wa_id")), about)
     if rest := _without(value, walked):
         yield _kept(rest, "unknown_keys", about)
 
@@ -273,7 +283,10 @@ def _message_records(message: object, about: _Change) -> Iterator[Record]:
         attributes["further_media"] = [child.attributes["message_id"] for child in children]
     yield Record("Message", attributes, about.number, _how_to_write(attributes, about))
     yield from children
-    yield from _contact_aliases(message, attributes, about)
+    group, user, phone = _identity(message, about)
+    if group is None:
+        yield from _contact_aliases(user, phone, about)
+        yield from _contact_aliases(user, _text(_contact_of(user, phone, about).get("wa_id")), about)
     yield from _change_mark(message, attributes, about)
 
 
@@ -449,23 +462,20 @@ def _contact_of(user: str | None, phone: str | None, about: _Change) -> Json:
     return about.contacts[0] if len(about.contacts) == 1 and not about.outbound else {}
 
 
-def _contact_aliases(message: Json, attributes: Json, about: _Change) -> Iterator[Record]:
+def _contact_aliases(user: str | None, phone: str | None, about: _Change) -> Iterator[Record]:
     """Where a user id and a phone number are seen together, let the number's contact point to the user's."""
-    group, user, phone = _identity(message, about)
-    if group or not user:
+    if user is None or phone is None or user == phone:
         return
-    seen = _text(_contact_of(user, phone, about).get("wa_id"))
-    for other in dict.fromkeys(known for known in (phone, seen) if known and known != user):
-        yield Record(
-            "ContactAlias",
-            {
-                "pk": f"CONV#{key_part(attributes['phone_number_id'])}",
-                "sk": f"ALIAS#{contact_id(about.number, other)}",
-                "phone_number_id": attributes["phone_number_id"],
-                "contact_id": attributes["contact_id"],
-            },
-            about.number,
-        )
+    yield Record(
+        "ContactAlias",
+        {
+            "pk": f"CONV#{key_part(_clean(about.number) or '')}",
+            "sk": f"ALIAS#{contact_id(about.number, phone)}",
+            "phone_number_id": _clean(about.number),
+            "contact_id": contact_id(about.number, user),
+        },
+        about.number,
+    )
 
 
 def _head(message: Json) -> Record:
@@ -509,6 +519,7 @@ def _status_records(status: object, about: _Change) -> Iterator[Record]:
     if wamid is None or name is None:
         yield _kept(status, "status_without_id", about)
         return
+    yield from _contact_aliases(_text(fields.get("recipient_user_id")), _text(fields.get("recipient_id")), about)
     recipient_keys = ("recipient_participant_id", "recipient_user_id", "recipient_id")
     recipient = next((found for key in recipient_keys if (found := _text(fields.get(key)))), "")
     timestamp = _timestamp(fields.get("timestamp"))
@@ -595,6 +606,14 @@ def _list(value: object) -> list[Any]:
 def _json(value: object, shape: type) -> str | None:
     """Write an object or a list as JSON; None when it is empty or something else."""
     return _dump(value) if isinstance(value, shape) and value else None
+
+
+def _is_utf8(body: bytes) -> bool:
+    try:
+        body.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def _integer(digits: str) -> int | str:

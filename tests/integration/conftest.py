@@ -1,0 +1,64 @@
+"""One system for all integration tests: real handlers, real HTTP, an AWS emulator behind a counting proxy."""
+
+import json
+from collections.abc import Iterator
+
+import pytest
+
+from local.cloud import ENDPOINT, Access, Moto
+from local.options import Options
+from local.server import serve
+from local.stack import STATE, running_stack
+from tests.integration import system as systems
+from tests.integration.aws_proxy import AwsProxy
+from tests.integration.system import System
+
+
+@pytest.fixture(scope="session")
+def running() -> Iterator[System]:
+    moto = Moto(STATE / "tmp")
+    try:
+        moto.wait()
+        proxy = AwsProxy(moto.url)
+        server = serve(proxy, 0)
+        access = Access({ENDPOINT: server.url})
+        options = Options(api_port=0, access=access, logs=STATE / "tests.log", announcement=None)
+        with running_stack(options) as stack:
+            system = System(stack, proxy, Access({ENDPOINT: moto.url}))
+            add_tenants(system)
+            yield system
+        server.close()
+    finally:
+        moto.close()
+
+
+@pytest.fixture
+def system(running: System) -> Iterator[System]:
+    """Give the system with a clean slate: no faults, no counted calls, no jobs."""
+    running.stack.meta.faults.clear()
+    running.stack.meta.forget_requests()
+    running.aws.forget()
+    yield running
+    running.stack.meta.faults.clear()
+    running.aws.forget()
+
+
+def add_tenants(system: System) -> None:
+    """Add apps that own one number each, an app that owns two, and a number whose first token is stale."""
+    secrets = system.client("secretsmanager")
+    by_name = {found["Name"]: found["ARN"] for found in secrets.list_secrets()["SecretList"]}
+    for name, arn in by_name.items():
+        value = json.loads(secrets.get_secret_value(SecretId=arn)["SecretString"])
+        if "apps" in name.lower():
+            value |= {
+                "app-a": app(systems.APP_A, systems.NUMBER_A),
+                "app-b": app(systems.APP_B, systems.NUMBER_B),
+            }
+        elif "graph" in name.lower():
+            (good,) = value["tokens"]["default"]
+            value["tokens"][systems.STALE_TOKEN_NUMBER] = ["stale-token", good]
+        secrets.put_secret_value(SecretId=arn, SecretString=json.dumps(value))
+
+
+def app(secret: str, *numbers: str) -> dict[str, object]:
+    return {"secrets": [secret], "verify_token": f"verify-{secret}", "phone_number_ids": list(numbers)}

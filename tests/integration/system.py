@@ -1,0 +1,179 @@
+"""The whole system under test, as its users reach it: over HTTP, through the table, and through the queue."""
+
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import requests
+
+from inbound.media import message_id
+from local.cloud import ENDPOINT, Access
+from local.options import APP_ID
+from local.stack import STATE, Stack
+from tests import builders
+from tests.builders import Json, Sample
+from tests.integration.aws_proxy import AwsProxy
+
+HERE = Path(__file__).parent
+# Apps and tokens beside the local ones, for what needs several.
+APP_A, APP_B, SHARED = "app-a-secret", "app-b-secret", "app-of-two-secret"
+NUMBER_A, NUMBER_B = "700000000000001", "700000000000002"
+STALE_TOKEN_NUMBER = "700000000000003"
+
+
+@dataclass(frozen=True)
+class System:
+    stack: Stack
+    aws: AwsProxy
+    direct: Access
+
+    # --- Meta's side -----------------------------------------------------------------------------------------
+
+    def post(self, body: bytes | Json, secret: str | None = None, **headers: str) -> requests.Response:
+        """POST a webhook, signed with the local app's secret unless another one is given."""
+        raw = body if isinstance(body, bytes) else builders.wire(body)
+        sent = {**builders.signed(raw, secret or self.stack.app_secret), **headers}
+        return requests.post(f"{self.stack.api_url}/webhook", raw, headers=sent, timeout=30)
+
+    def receive(self, sample: Sample = builders.PHOTO, *, number: str | None = None, **fields: Any) -> str:
+        """Let Meta hold a file and deliver a message with it; give the id that it is stored under."""
+        number = number or self.stack.phone_number_id
+        media = self.stack.meta.add_media(sample.content, sample.mime_type, phone_number_id=number)
+        message = builders.media_message(sample, media.id, **fields)
+        answer = self.post(builders.notification(message, phone_number_id=number))
+        assert answer.status_code == 200, answer.text
+        return message_id(number, message["id"])
+
+    # --- the browser's side ----------------------------------------------------------------------------------
+
+    def get(self, own_id: str, token: str | None = None, *, method: str = "GET", **options: Any) -> requests.Response:
+        """Ask for media without following the redirect."""
+        headers = {"Authorization": f"Bearer {token or self.stack.media_token}", **options.pop("headers", {})}
+        url = f"{self.stack.api_url}/media/messages/{own_id}"
+        return requests.request(method, url, headers=headers, allow_redirects=False, timeout=40, **options)
+
+    def bytes_of(self, own_id: str) -> requests.Response:
+        """Follow the redirect, as an <img> does."""
+        answer = self.get(own_id)
+        assert answer.status_code == 302, answer.text
+        return requests.get(answer.headers["Location"], timeout=30)
+
+    def problem(self, own_id: str, status: int, code: str, **options: Any) -> Json:
+        """Ask for media that cannot be had; give the problem."""
+        answer = self.get(own_id, **options)
+        assert (answer.status_code, answer.json().get("code")) == (status, code), answer.text
+        assert answer.headers["Content-Type"] == "application/problem+json"
+        assert answer.headers["Cache-Control"] == "no-store"
+        problem: Json = answer.json()
+        return problem
+
+    def token(self, **claims: Any) -> str:
+        return builders.media_token(self.stack.media_token_secret, **claims)
+
+    # --- the cloud's side ------------------------------------------------------------------------------------
+
+    def client(self, service: str) -> Any:
+        """Give a client that neither counts as a call of the handlers nor meets their faults."""
+        return _client(self.direct.endpoints[ENDPOINT], service)
+
+    def items(self, pk: str) -> dict[str, Json]:
+        """Give the items of a partition by sort key, with plain values."""
+        answer = self.client("dynamodb").query(
+            TableName=self.stack.table_name,
+            KeyConditionExpression="pk = :pk",
+            ExpressionAttributeValues={":pk": {"S": pk}},
+        )
+        return {item["sk"]["S"]: plain(item) for item in answer["Items"]}
+
+    def message(self, own_id: str) -> Json:
+        return self.items(f"MSG#{own_id}")["MESSAGE"]
+
+    def media(self, own_id: str) -> Json:
+        return self.items(f"MSG#{own_id}")["MEDIA"]
+
+    def everything(self) -> list[Json]:
+        """Give all items of the table."""
+        pages = self.client("dynamodb").get_paginator("scan").paginate(TableName=self.stack.table_name)
+        return [plain(item) for page in pages for item in page["Items"]]
+
+    def events(self, app_id: str = APP_ID) -> list[Json]:
+        return [item for item in self.everything() if item["sk"] == "EVENT" and item["app_id"] == app_id]
+
+    def put(self, item: Mapping[str, Any]) -> None:
+        self.client("dynamodb").put_item(TableName=self.stack.table_name, Item=typed(item))
+
+    def change(self, own_id: str, sk: str, **values: Any) -> None:
+        """Set attributes of an item, as time or another program would."""
+        self.put({**self.items(f"MSG#{own_id}")[sk], **values})
+
+    def objects(self) -> list[str]:
+        pages = self.client("s3").get_paginator("list_objects_v2").paginate(Bucket=self.stack.bucket_name)
+        return [found["Key"] for page in pages for found in page.get("Contents", [])]
+
+    def object(self, key: str) -> bytes:
+        body: bytes = self.client("s3").get_object(Bucket=self.stack.bucket_name, Key=key)["Body"].read()
+        return body
+
+    def queued(self) -> int:
+        """Count the jobs in the queue."""
+        asked = {"QueueUrl": self.stack.queue_url, "AttributeNames": ["ApproximateNumberOfMessages"]}
+        return int(self.client("sqs").get_queue_attributes(**asked)["Attributes"]["ApproximateNumberOfMessages"])
+
+    def jobs(self) -> list[str]:
+        """Give the message ids of the jobs that were sent to the queue since the test began."""
+        return list(self.aws.jobs)
+
+    def logs(self) -> str:
+        """Give what all handlers have logged."""
+        return (STATE / "tests.log").read_text()
+
+    # --- a handler in a process of its own -------------------------------------------------------------------
+
+    def run(self, function: str, *events: Json) -> Json:
+        """Run a handler on events in a fresh interpreter; give its answers and what it did (see probe.py)."""
+        declared = self.stack.functions._functions[function]
+        variables = {**declared.environment, **self.stack.access.environment, "PYTHONDONTWRITEBYTECODE": "1"}
+        done = subprocess.run(
+            [sys.executable, str(HERE / "probe.py"), declared.handler],
+            input=json.dumps(events),
+            env=variables,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        report: Json = json.loads(done.stdout.splitlines()[-1])
+        return report
+
+
+@cache
+def _client(endpoint: str, service: str) -> Any:
+    return Access({ENDPOINT: endpoint}).client(service)
+
+
+def plain(item: Mapping[str, Any]) -> Json:
+    """Turn DynamoDB's typed values into plain ones."""
+    return {name: _value(value) for name, value in item.items()}
+
+
+def typed(item: Mapping[str, Any]) -> dict[str, Any]:
+    """Turn plain values into DynamoDB's typed ones."""
+    return {name: {"N": str(v)} if isinstance(v, int | float) else {"S": v} for name, v in item.items()}
+
+
+def _value(value: Mapping[str, Any]) -> Any:
+    (kind, content), *_ = value.items()
+    if kind == "N":
+        return float(content) if "." in content else int(content)
+    return [_value(part) for part in content] if kind == "L" else content
+
+
+def later(seconds: int) -> int:
+    return int(time.time()) + seconds
