@@ -63,7 +63,7 @@ def scope_of(token: str, secrets: Iterable[str], jwks_url: str | None = None) ->
         if algorithm in PUBLISHED and jwks_url is not None:
             key = _published_keys(jwks_url).get_signing_key_from_jwt(token).key
             return Scope.model_validate(_decoded(token, key, algorithm))
-    except (jwt.PyJWTError, ValidationError, ValueError) as error:
+    except (jwt.PyJWTError, ValidationError, ValueError, TypeError) as error:  # TypeError: a key of another kind
         raise Unauthenticated("The media token is not valid.") from error
     raise Unauthenticated("The media token is not valid.")
 

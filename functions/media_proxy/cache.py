@@ -121,7 +121,13 @@ class Cache:
             "ContentDisposition": content.content_disposition(kind.disposition, file_name),
         }
 
-    def _store_in_parts(self, where: "_Object", head: bytearray, rest: Iterator[bytearray], verify: Callable[[], None]) -> None:
+    def _store_in_parts(
+        self,
+        where: "_Object",
+        head: bytearray,
+        rest: Iterator[bytearray],
+        verify: Callable[[], None],
+    ) -> None:
         """Upload part by part; complete the upload once the whole is verified, or abort it."""
         upload_id = self._s3.create_multipart_upload(**where)["UploadId"]
         upload: _Upload = {"Bucket": where["Bucket"], "Key": where["Key"], "UploadId": upload_id}

@@ -122,7 +122,7 @@ def is_answer_instead(mime_type: str | None, head: bytes) -> bool:
     """Tell whether bytes begin like a web page or Graph's JSON although the media is declared as neither."""
     start = head[:512].lstrip(b"\xef\xbb\xbf \t\r\n")
     if _PAGE.match(start):
-        return base_type(mime_type) not in {"text/html", "application/xhtml+xml", "image/svg+xml", "text/xml"}
+        return not base_type(mime_type).endswith(("/html", "/xml", "+xml"))
     return _GRAPH_JSON.match(start) is not None and base_type(mime_type) != "application/json"
 
 
@@ -151,7 +151,9 @@ def content_disposition(disposition: str, name: str) -> str:
 
 def _codecs(mime_type: str | None) -> str:
     found = _CODECS.search(mime_type or "")
-    return f"; codecs={found[1]}" if found else ""
+    if not found:
+        return ""
+    return f'; codecs="{found[1]}"' if "," in found[1] else f"; codecs={found[1]}"
 
 
 def clean_name(name: str) -> str:

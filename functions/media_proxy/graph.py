@@ -6,13 +6,15 @@ https://developers.facebook.com/documentation/business-messaging/whatsapp/busine
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from http.cookiejar import DefaultCookiePolicy
+from threading import Timer
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 import requests
 import urllib3
 
-from inbound.errors import GraphTimeout, GraphUnavailable, MediaUrlDead
+from inbound.errors import AccessTokenInvalid, GraphTimeout, GraphUnavailable, MediaUrlDead
 from media_proxy import graph_errors, hosts
 from media_proxy.deadline import Deadline
 from media_proxy.graph_errors import Located
@@ -31,15 +33,28 @@ REDIRECTS = frozenset({301, 302, 303, 307, 308})
 DEAD = frozenset({401, 403, 404})
 
 
+class _Session(requests.Session):
+    """A session that leaves redirects alone.
+
+    requests reads a redirect's body and parses where it leads to even when it is told not to follow; both are a
+    stranger's, and ours to judge.
+    """
+
+    def get_redirect_target(self, resp: requests.Response) -> None:  # noqa: ARG002 (the name is requests' own)
+        return None
+
+
 class Graph:
     """A session with Graph: keeps connections open between requests."""
 
     def __init__(self, settings: "FetchSettings") -> None:
         self._base = f"{settings.graph_url}/{settings.graph_version}"
         self._allowed = settings.media_hosts
-        self._session = requests.Session()
+        self._session = _Session()
         # A .netrc or proxy of the environment must never see or replace the token.
         self._session.trust_env = False
+        # Nor may a cookie of one tenant's answer go with another tenant's request.
+        self._session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
         self._session.headers.update({"User-Agent": USER_AGENT, "Accept-Encoding": "identity"})
 
     def locate(self, media_id: str, phone_number_id: str, token: str, deadline: Deadline) -> Located:
@@ -79,11 +94,20 @@ class Graph:
     @contextmanager
     def _get(self, url: str, token: str, deadline: Deadline) -> Iterator[requests.Response]:
         timeout = (min(CONNECT_TIMEOUT, deadline.left()), min(READ_TIMEOUT, deadline.left()))
+        if not (token.isascii() and token.isprintable()):
+            raise AccessTokenInvalid("The access token holds characters that no token has.")
         headers = {"Authorization": f"Bearer {token}"}
         with _network_faults(deadline):
             response = self._session.get(url, headers=headers, timeout=timeout, allow_redirects=False, stream=True)
-        with response:
-            yield response
+        # A peer that falls silent must not hold us beyond the deadline: its socket is then shut from outside.
+        watchdog = Timer(deadline.left(), response.raw.shutdown)
+        watchdog.daemon = True
+        watchdog.start()
+        try:
+            with response:
+                yield response
+        finally:
+            watchdog.cancel()
 
 
 def _chunks(response: requests.Response, deadline: Deadline) -> Iterator[bytes]:
@@ -92,6 +116,7 @@ def _chunks(response: requests.Response, deadline: Deadline) -> Iterator[bytes]:
         while chunk := response.raw.read1(CHUNK):
             deadline.left()
             yield chunk
+        deadline.left()
 
 
 def _limited(chunks: Iterator[bytes]) -> Iterator[bytes]:
@@ -112,4 +137,5 @@ def _network_faults(deadline: Deadline) -> Iterator[None]:
         deadline.left()
         raise GraphTimeout("WhatsApp did not answer in time.") from error
     except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
+        deadline.left()
         raise GraphUnavailable(f"The connection to WhatsApp failed ({type(error).__name__}).") from error

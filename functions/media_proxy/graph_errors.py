@@ -170,4 +170,4 @@ def _regain(value: str) -> float | None:
         and (waits := _integer(entry.get("estimated_time_to_regain_access"))) is not None
         and waits > 0
     ]
-    return max(minutes) * 60.0 if minutes else None
+    return min(max(minutes), LONGEST_WAIT) * 60.0 if minutes else None

@@ -9,6 +9,8 @@ from urllib.parse import urljoin
 
 from inbound.errors import MediaHostRefused
 
+UNUSUAL = "Graph gave a URL of an unusual form."
+
 # Narrower than RFC 3986 on purpose: no userinfo, no backslash, no control characters, nothing outside ASCII, so that
 # no two parsers can differ on which host is meant.
 _URL = re.compile(
@@ -20,10 +22,13 @@ _URL = re.compile(
 
 def checked(url: str, allowed: Iterable[str], base: str | None = None) -> str:
     """Give the URL (resolved against `base`) when it is on the list. Raises `MediaHostRefused` otherwise."""
-    target = urljoin(base, url) if base else url
+    try:
+        target = urljoin(base, url) if base else url
+    except ValueError as error:
+        raise MediaHostRefused(UNUSUAL) from error
     parts = _URL.fullmatch(target)
     if parts is None:
-        raise MediaHostRefused("Graph gave a URL of an unusual form.")
+        raise MediaHostRefused(UNUSUAL)
     scheme, host, port = parts["scheme"].lower(), parts["host"].lower(), parts["port"] or ""
     origin = f"{scheme}://{host}{port}"
     for entry in allowed:

@@ -286,7 +286,6 @@ def _message_records(message: object, about: _Change) -> Iterator[Record]:
     group, user, phone = _identity(message, about)
     if group is None:
         yield from _contact_aliases(user, phone, about)
-        yield from _contact_aliases(user, _text(_contact_of(user, phone, about).get("wa_id")), about)
     yield from _change_mark(message, attributes, about)
 
 

@@ -35,10 +35,10 @@ class System:
 
     # --- Meta's side -----------------------------------------------------------------------------------------
 
-    def post(self, body: bytes | Json, secret: str | None = None, **headers: str) -> requests.Response:
+    def post(self, body: bytes | Json, secret: str | bytes | None = None, **headers: str | bytes) -> requests.Response:
         """POST a webhook, signed with the local app's secret unless another one is given."""
         raw = body if isinstance(body, bytes) else builders.wire(body)
-        sent = {**builders.signed(raw, secret or self.stack.app_secret), **headers}
+        sent = {**builders.signed(raw, str(secret or self.stack.app_secret)), **headers}
         return requests.post(f"{self.stack.api_url}/webhook", raw, headers=sent, timeout=30)
 
     def receive(self, sample: Sample = builders.PHOTO, *, number: str | None = None, **fields: Any) -> str:
@@ -102,8 +102,20 @@ class System:
         pages = self.client("dynamodb").get_paginator("scan").paginate(TableName=self.stack.table_name)
         return [plain(item) for page in pages for item in page["Items"]]
 
-    def events(self, app_id: str = APP_ID) -> list[Json]:
-        return [item for item in self.everything() if item["sk"] == "EVENT" and item["app_id"] == app_id]
+    def events(self, since: float = 0, app_id: str = APP_ID) -> list[Json]:
+        """Give the events of an app, received since a moment (Unix seconds), as the index lists them."""
+        table = self.client("dynamodb")
+        pages = table.get_paginator("query").paginate(
+            TableName=self.stack.table_name,
+            IndexName="GSI1",
+            KeyConditionExpression="gsi1pk = :app AND gsi1sk >= :since",
+            ExpressionAttributeValues={
+                ":app": {"S": f"EVENTS#{app_id}"},
+                ":since": {"S": f"{int(since * 1000):013d}"},
+            },
+        )
+        keys = [found["pk"]["S"] for page in pages for found in page["Items"]]
+        return [self.items(key)["EVENT"] for key in keys]
 
     def put(self, item: Mapping[str, Any]) -> None:
         self.client("dynamodb").put_item(TableName=self.stack.table_name, Item=typed(item))

@@ -1,7 +1,9 @@
 import hashlib
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from email.utils import formatdate
+from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import jwt
@@ -334,7 +336,7 @@ def test_a_token_is_taken_from_header_cookie_and_query_in_this_order(system: Sys
         lambda system: system.token(expires_in=-60),
         lambda system: system.token(exp=None),
         lambda _: builders.media_token("another secret of more than 32 bytes"),
-        lambda _: jwt.encode({"exp": later(60), "phone_numbers": ["*"]}, None, "none"),
+        lambda _: jwt.encode({"exp": later(60), "phone_numbers": ["*"]}, "", "none"),
         lambda system: system.token(phone_numbers="*"),
         lambda system: system.token() + "x",
         lambda _: "not.a.token",
@@ -342,7 +344,7 @@ def test_a_token_is_taken_from_header_cookie_and_query_in_this_order(system: Sys
     ],
     ids=["expired", "no expiry", "other secret", "alg none", "wrong claims", "tampered", "nonsense", "not ASCII"],
 )
-def test_a_bad_token_is_401(system: System, bend) -> None:  # type: ignore[no-untyped-def]
+def test_a_bad_token_is_401(system: System, bend: Callable[[System], str]) -> None:
     own_id = system.receive()
 
     answer = system.get(own_id, bend(system).encode("utf-8").decode("latin-1"))
@@ -356,7 +358,7 @@ def test_a_token_opens_what_its_scope_says_and_all_else_is_unknown(system: Syste
     own_id, other = system.receive(sender=sender), system.receive()
     conversation = contact_id(number, sender)
 
-    def ask(**claims: Json) -> int:
+    def ask(**claims: Any) -> int:
         token = builders.media_token(system.stack.media_token_secret, **{"phone_numbers": None, **claims})
         return system.get(own_id, token).status_code
 

@@ -57,9 +57,11 @@ class SigningKey(_Frozen):
     active_from: float
 
 
-APPS: TypeAdapter[dict[str, App]] = TypeAdapter(dict[str, App])
+# Errors name the place and never the value: they are logged.
+_SILENT = ConfigDict(hide_input_in_errors=True)
+APPS: TypeAdapter[dict[str, App]] = TypeAdapter(dict[str, App], config=_SILENT)
 GRAPH: TypeAdapter[GraphCredentials] = TypeAdapter(GraphCredentials)
-SIGNING_KEYS: TypeAdapter[tuple[SigningKey, ...]] = TypeAdapter(tuple[SigningKey, ...])
+SIGNING_KEYS: TypeAdapter[tuple[SigningKey, ...]] = TypeAdapter(tuple[SigningKey, ...], config=_SILENT)
 
 
 class CachedSecret(Generic[Value]):
@@ -101,8 +103,8 @@ class CachedSecret(Generic[Value]):
 
     def _read(self, last: Value | None) -> Value:
         try:
-            text = self._client().get_secret_value(SecretId=self._secret_id)["SecretString"]
-            return self._shape.validate_json(text)
+            answer = self._client().get_secret_value(SecretId=self._secret_id)
+            return self._shape.validate_json(answer.get("SecretString", ""))  # a binary secret is none of ours
         except (BotoCoreError, ClientError, ValidationError) as error:
             if last is None:
                 raise

@@ -20,7 +20,7 @@ _KEY_PART_BYTES = 128
 _ID_LENGTH = 26
 # Meta's ids are digits; anything else that cannot change the meaning of a URL path is let through as well.
 _MEDIA_ID = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.:=-]{0,255}", re.ASCII)
-_OBJECT_KEY_PART = re.compile(r"[A-Za-z0-9_-]{1,128}", re.ASCII)
+_OBJECT_KEY_PART = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,127}", re.ASCII)
 _HEX_SHA256 = re.compile(r"[0-9a-fA-F]{64}", re.ASCII)
 
 

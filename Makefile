@@ -1,0 +1,126 @@
+# Two commands matter: `make run` starts the whole system on this machine, `make test` runs all that must pass.
+# Both install what they need into .venv (and .venv-sam), and write nowhere else but the package caches.
+
+PYTHON ?= python3
+
+# What `make build` builds for; set them on the command line: make build ARCH=x86_64
+ARCH = arm64
+LAMBDA_PYTHON = 3.13
+
+VENV := .venv
+SAM_VENV := .venv-sam
+BIN := $(VENV)/bin
+SAM := env -u MAKEFLAGS -u MFLAGS -u MAKELEVEL $(SAM_VENV)/bin/sam
+STATE := .local
+
+export SAM_CLI_TELEMETRY := 0
+export __SAM_CLI_APP_DIR := $(CURDIR)/$(STATE)/sam/home
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+# Another interpreter, or a checkout that was moved, needs new environments: their stamps bear both in the name.
+IDENTITY := $(shell $(PYTHON) -c 'import os, sys, zlib; \
+	print("%d.%d-%08x" % (*sys.version_info[:2], zlib.crc32(repr((sys.version, sys.base_prefix, os.getcwd())).encode())))' \
+	2>/dev/null)
+PACKAGES := $(VENV)/packages-$(IDENTITY)
+READY := $(VENV)/ready-$(IDENTITY)
+SAM_READY := $(SAM_VENV)/ready-$(IDENTITY)
+
+# Bytecode must come from the interpreter that will load it, so the tests build for 3.13, as Lambda runs it,
+# where one is found, and else for the interpreter at hand.
+HOST_ARCH := $(if $(filter aarch64 arm64,$(shell uname -m)),arm64,x86_64)
+FIND_PYTHON := $(BIN)/python -m tools.interpreter
+
+.PHONY: help run test check fix lock build clean
+
+help:
+	@echo 'make run     the whole system on 127.0.0.1, no account needed (API_PORT=8080)'
+	@echo 'make test    everything that must pass'
+	@echo 'make check   the quick part of it: format, lint, types, imports, unit tests'
+	@echo 'make fix     format, and repair what the linter can'
+	@echo 'make build   sam build (ARCH=arm64 or x86_64) into .aws-sam/build'
+	@echo 'make lock    lock the versions anew after an edit of a requirements*.in (UPGRADE=1: newest of all)'
+	@echo 'make clean   remove all that these commands made'
+
+run: $(READY)
+	@exec $(BIN)/python -m local.stack
+
+test: $(READY) $(SAM_READY)
+	@$(MAKE) --no-print-directory lint
+	$(SAM) validate --lint --template template.yaml
+	@$(MAKE) --no-print-directory build-for-tests
+	$(BIN)/python -m pytest --cov
+
+check: $(READY) lint
+	$(BIN)/python -m pytest tests/unit
+
+.PHONY: lint
+lint: $(READY)
+	$(BIN)/ruff format --check
+	$(BIN)/ruff check
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache
+
+fix: $(READY)
+	$(BIN)/ruff check --fix-only
+	$(BIN)/ruff format
+
+# $(1) architecture, $(2) Python, $(3) folder. One cache for each combination: what makefile targets read from the
+# environment is unknown to sam's cache, and so is whether an interpreter for the bytecode was found.
+define sam_build
+LAMBDA_ARCH=$(1) LAMBDA_PYTHON=$(2) LAMBDA_INTERPRETER="$$($(FIND_PYTHON) $(2))" LAMBDA_BUILDER="$(CURDIR)/$(BIN)/python" \
+	$(SAM) build --template template.yaml --parameter-overrides Arch=$(1) --cached --parallel \
+	--build-dir $(3) --cache-dir $(STATE)/sam/cache-$(1)-$(2)-$$($(FIND_PYTHON) $(2) >/dev/null && echo compiled || echo plain)
+endef
+
+build: $(READY) $(SAM_READY)
+	$(call sam_build,$(ARCH),$(LAMBDA_PYTHON),.aws-sam/build)
+
+.PHONY: build-for-tests
+build-for-tests: $(READY) $(SAM_READY)
+	@version=$$($(FIND_PYTHON) 3.13 >/dev/null && echo 3.13 || $(BIN)/python -c 'import sys; print("%d.%d" % sys.version_info[:2])') \
+	&& echo "sam build for $(HOST_ARCH), Python $$version" \
+	&& $(call sam_build,$(HOST_ARCH),$$version,$(STATE)/sam/build)
+
+# Hashes are checked on everything: on uv itself by pip, on the rest by uv.
+$(PACKAGES): requirements/uv.txt requirements/dev.txt
+	$(call need_python)
+	@echo "setting up $(VENV)"
+	@$(PYTHON) -m venv --clear $(VENV)
+	@$(BIN)/python -m pip install --quiet --require-hashes --no-deps --only-binary=:all: -r requirements/uv.txt
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes --no-deps -r requirements/dev.txt
+	@touch $@
+
+$(READY): $(PACKAGES) pyproject.toml
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
+	@touch $@
+
+# sam pins another boto3 than ours, so it lives alone.
+$(SAM_READY): requirements/sam.txt | $(PACKAGES)
+	@echo "setting up $(SAM_VENV)"
+	@$(PYTHON) -m venv --clear --without-pip $(SAM_VENV)
+	@$(BIN)/uv pip install --quiet --python $(SAM_VENV)/bin/python --require-hashes --no-deps -r requirements/sam.txt
+	@touch $@
+
+define need_python
+@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
+	|| { echo "This needs Python 3.11 or newer; say which: make PYTHON=/path/to/python3.11 …" >&2; exit 1; }
+@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null \
+	|| { echo "$(PYTHON) lacks the venv module; on Debian and Ubuntu: apt-get install python3-venv" >&2; exit 1; }
+endef
+
+# $(1) input, $(2) further arguments. Universal: one lock for 3.11 to 3.13 on every platform, without addresses.
+define lock_file
+$(BIN)/uv pip compile --quiet $(1).in --output-file $(1).txt $(2) --universal --python-version 3.11 \
+	--generate-hashes --custom-compile-command 'make lock' $(if $(UPGRADE),--upgrade)
+endef
+
+# The layer first: what runs in Lambda decides, and the tests get the same versions.
+lock: $(READY)
+	$(call lock_file,layers/common/requirements)
+	$(call lock_file,requirements/dev,--constraint layers/common/requirements.txt)
+	$(call lock_file,requirements/uv)
+	$(call lock_file,requirements/sam)
+
+clean:
+	rm -rf $(VENV) $(SAM_VENV) $(STATE) .aws-sam .hypothesis .ruff_cache .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

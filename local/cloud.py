@@ -1,0 +1,286 @@
+"""AWS on this machine: moto's server, or the user's own emulators, holding the resources of template.yaml."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any, cast
+
+import boto3
+from botocore.config import Config
+from botocore.exceptions import ClientError
+
+from local import template as templates
+from local.server import serve
+from local.template import Table, Template
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
+
+ENDPOINT = "AWS_ENDPOINT_URL"
+PREFIX = "whatsapp-media"
+START_TIMEOUT = 30.0
+"""Seconds for moto to import itself, on a slow machine."""
+
+
+class CloudError(RuntimeError):
+    """The emulator does not start, or holds something that does not fit the template."""
+
+
+@dataclass(frozen=True)
+class Access:
+    """How to reach AWS. `endpoints` maps AWS_ENDPOINT_URL and AWS_ENDPOINT_URL_<SERVICE> to origins."""
+
+    endpoints: Mapping[str, str]
+    region: str = "us-east-1"
+    key_id: str = "local"
+    secret: str = field(default="local", repr=False)
+    session_token: str | None = field(default=None, repr=False)
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """The variables that lead any AWS SDK to this place, and nowhere else."""
+        token = {"AWS_SESSION_TOKEN": self.session_token} if self.session_token else {}
+        return {
+            **self.endpoints,
+            **token,
+            "AWS_ACCESS_KEY_ID": self.key_id,
+            "AWS_SECRET_ACCESS_KEY": self.secret,
+            "AWS_REGION": self.region,
+            "AWS_DEFAULT_REGION": self.region,
+        }
+
+    def client(self, service: str) -> Any:
+        """Give a boto3 client for the service, whatever this process's own environment says."""
+        own = f"{ENDPOINT}_{service.upper()}"
+        return boto3.session.Session(region_name=self.region).client(
+            cast("Any", service),
+            endpoint_url=self.endpoints.get(own, self.endpoints.get(ENDPOINT)),
+            aws_access_key_id=self.key_id,
+            aws_secret_access_key=self.secret,
+            aws_session_token=self.session_token,
+            config=Config(connect_timeout=3, max_pool_connections=64, retries={"mode": "standard"}),
+        )
+
+
+def access_from(environment: Mapping[str, str]) -> Access:
+    """Read from environment variables how to reach AWS; without AWS_ENDPOINT_URL, moto has to be started.
+
+    Credentials are taken over only for emulators that the user names: they may want them. Moto needs none,
+    and the real ones of whoever runs this have no business in a local file.
+    """
+    endpoints = {name: url for name, url in environment.items() if name.startswith(ENDPOINT) and url}
+    region = environment.get("AWS_REGION") or environment.get("AWS_DEFAULT_REGION") or Access.region
+    if not endpoints or "AWS_ACCESS_KEY_ID" not in environment:
+        return Access(endpoints, region)
+    return Access(
+        endpoints,
+        region,
+        environment["AWS_ACCESS_KEY_ID"],
+        environment.get("AWS_SECRET_ACCESS_KEY", Access.secret),
+        environment.get("AWS_SESSION_TOKEN") or None,
+    )
+
+
+class Moto:
+    """moto's server in a process of its own: `url` says where. It ends with ours, however that ends."""
+
+    def __init__(self, scratch: Path) -> None:
+        """Start it; files that it needs while running go to `scratch`. Call `wait` before using it."""
+        scratch.mkdir(parents=True, exist_ok=True)
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "local.cloud"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            env={**os.environ, "TMPDIR": str(scratch)},
+            cwd=templates.PATH.parent,
+            start_new_session=True,  # Ctrl-C is for the stack, which then ends everything in order
+        )
+        self.url = ""
+
+    def wait(self) -> None:
+        """Wait until it answers. Raises `CloudError`."""
+        watchdog = threading.Timer(START_TIMEOUT, self._process.kill)
+        watchdog.start()
+        port = cast("IO[str]", self._process.stdout).readline().strip()
+        watchdog.cancel()
+        if not port:
+            raise CloudError("moto's server did not start; its error stands above")
+        self.url = f"http://127.0.0.1:{port}"
+
+    @property
+    def alive(self) -> bool:
+        """Whether the server is running."""
+        return self._process.poll() is None
+
+    def close(self) -> None:
+        """End the server. Closing twice is harmless."""
+        for pipe in (self._process.stdin, self._process.stdout):
+            cast("IO[str]", pipe).close()
+        try:
+            self._process.wait(5)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+
+
+def provision(access: Access, template: Template, secrets: Mapping[str, str]) -> dict[str, str]:
+    """Make the template's tables, buckets, queues and secrets, or take those that exist already.
+
+    `secrets` holds the text of each secret by logical id. Gives the physical values: "LogicalId" is what Ref
+    gives, "LogicalId.Attribute" what GetAtt gives. Raises `CloudError`, and botocore's errors.
+    """
+    if missing := set(templates.secrets(template)) - secrets.keys():
+        raise CloudError(f"the local run has no value for {', '.join(sorted(missing))}")
+    physical: dict[str, str] = {}
+    dynamodb, s3, sqs, vault = map(access.client, ("dynamodb", "s3", "sqs", "secretsmanager"))
+    for name, table in templates.tables(template).items():
+        physical |= _make_table(dynamodb, name, table, access.region)
+    for name in templates.buckets(template):
+        physical |= _make_bucket(s3, name, access.region)
+    for name in templates.queues(template):
+        physical |= _make_queue(sqs, name, template.with_physical(physical))
+    for name in templates.secrets(template):
+        physical |= _make_secret(vault, name, secrets[name])
+    return physical
+
+
+def _named(logical_id: str) -> str:
+    return f"{PREFIX}-{logical_id.lower()}"
+
+
+def _make_table(client: Any, logical_id: str, table: Table, region: str) -> dict[str, str]:
+    name = _named(logical_id)
+    if _created(lambda: client.create_table(TableName=name, **table.definition), "ResourceInUseException"):
+        client.get_waiter("table_exists").wait(TableName=name, WaiterConfig={"Delay": 1})
+        if table.ttl_attribute:
+            expiry = {"Enabled": True, "AttributeName": table.ttl_attribute}
+            client.update_time_to_live(TableName=name, TimeToLiveSpecification=expiry)
+    else:
+        _check_keys(name, client.describe_table(TableName=name)["Table"], table.definition)
+    return {logical_id: name, f"{logical_id}.Arn": f"arn:aws:dynamodb:{region}:123456789012:table/{name}"}
+
+
+def _check_keys(name: str, found: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
+    if _keys(found) != _keys(wanted):
+        raise CloudError(f"the emulator has a table {name} with other keys than template.yaml: delete it there")
+
+
+def _keys(table: Mapping[str, Any]) -> dict[str, list[tuple[str, str]]]:
+    schemas = {"": table["KeySchema"]}
+    schemas |= {index["IndexName"]: index["KeySchema"] for index in table.get("GlobalSecondaryIndexes", ())}
+    return {name: [(part["KeyType"], part["AttributeName"]) for part in schema] for name, schema in schemas.items()}
+
+
+def _make_bucket(client: Any, logical_id: str, region: str) -> dict[str, str]:
+    name = _named(logical_id)
+    # us-east-1 is the one region that CreateBucket refuses to be told.
+    place = {} if region == "us-east-1" else {"CreateBucketConfiguration": {"LocationConstraint": region}}
+    _created(lambda: client.create_bucket(Bucket=name, **place), "BucketAlreadyOwnedByYou", "BucketAlreadyExists")
+    domain = f"{name}.s3.{region}.amazonaws.com"
+    return {
+        logical_id: name,
+        f"{logical_id}.Arn": f"arn:aws:s3:::{name}",
+        f"{logical_id}.DomainName": f"{name}.s3.amazonaws.com",
+        f"{logical_id}.RegionalDomainName": domain,
+    }
+
+
+def _make_queue(client: Any, logical_id: str, template: Template) -> dict[str, str]:
+    name = _named(logical_id)
+    attributes = templates.queue_attributes(template, logical_id)
+    created = _created(
+        lambda: client.create_queue(QueueName=name, Attributes=attributes),
+        "QueueAlreadyExists",
+        "QueueNameExists",
+    )
+    url = client.get_queue_url(QueueName=name)["QueueUrl"]
+    if not created:
+        client.set_queue_attributes(QueueUrl=url, Attributes=attributes)
+    arn = client.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
+    return {logical_id: url, f"{logical_id}.Arn": arn, f"{logical_id}.QueueName": name}
+
+
+def _make_secret(client: Any, logical_id: str, text: str) -> dict[str, str]:
+    name = _named(logical_id)
+    if not _created(lambda: client.create_secret(Name=name, SecretString=text), "ResourceExistsException"):
+        client.put_secret_value(SecretId=name, SecretString=text)
+    return {logical_id: client.describe_secret(SecretId=name)["ARN"]}
+
+
+def _created(create: Callable[[], object], *exists: str) -> bool:
+    """Tell whether the call created something: False when it fails with one of these error codes."""
+    try:
+        create()
+    except ClientError as error:
+        code = error.response["Error"]["Code"].rpartition("#")[2]
+        if not any(code.endswith(known) for known in exists):
+            raise
+        return False
+    return True
+
+
+def one_at_a_time(app: WSGIApplication) -> WSGIApplication:
+    """Serve DynamoDB's calls one after the other.
+
+    moto reads an item, checks the condition and writes as separate steps, without a lock: two conditional
+    updates at once could both win, which DynamoDB never allows.
+    """
+    lock = threading.Lock()
+
+    def serialised(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        if not environ.get("HTTP_X_AMZ_TARGET", "").startswith("DynamoDB"):
+            return app(environ, start_response)
+        with lock:
+            return app(environ, start_response)
+
+    return serialised
+
+
+def send_without_counting() -> None:
+    """Let moto send to a queue without counting its messages.
+
+    For each message that is sent it reads all attributes of the queue, among them three counts over all messages:
+    a thousand jobs would take a minute. It only wants to know whether the queue is a FIFO queue that deduplicates.
+    """
+    from moto.sqs.models import Queue, SQSBackend
+
+    sending = threading.local()
+    queues: Any = Queue
+    backends: Any = SQSBackend
+    all_attributes, send = queues.attributes.fget, backends.send_message
+
+    def attributes(queue: Queue) -> dict[str, Any]:
+        quick = getattr(sending, "now", False) and not queue.fifo_queue
+        return {} if quick else dict(all_attributes(queue))
+
+    def send_message(backend: SQSBackend, *arguments: Any, **options: Any) -> Any:
+        sending.now = True
+        try:
+            return send(backend, *arguments, **options)
+        finally:
+            sending.now = False
+
+    queues.attributes = property(attributes)
+    backends.send_message = send_message
+
+
+def main() -> None:
+    """Serve moto on a free port, print the port, and end with standard input: with the parent process."""
+    # Imported here: moto takes most of a second, and only this process needs it.
+    from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
+
+    send_without_counting()
+    with serve(one_at_a_time(DomainDispatcherApplication(create_backend_app))) as server:
+        print(server.port, flush=True)
+        sys.stdin.read()
+
+
+if __name__ == "__main__":
+    main()

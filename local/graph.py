@@ -1,0 +1,420 @@
+"""Meta on a laptop: a Graph API that hands out media and can be told to misbehave, and a sender of webhooks.
+
+Graph: `GET /{version}/{media_id}?phone_number_id=` describes a media, `GET <its url>` gives the bytes. Both
+want the access token, the second also a User-Agent, and its URL dies after five minutes.
+https://developers.facebook.com/documentation/business-messaging/whatsapp/business-phone-numbers/media
+
+For tests and the simulator page, over HTTP (and the same in Python):
+
+POST   /simulator/media     the bytes of a file and its Content-Type → {"id", "mime_type", "sha256", "size"};
+                            ?phone_number_id= of another number, ?age= in seconds, ?size= grows it with filler
+POST   /simulator/send      a message, see `Outgoing` → how the webhook answered
+POST   /simulator/deliver   any bytes → signed and delivered as they are
+GET    /simulator/faults    the faults in force; DELETE clears them (?media_id=)
+POST   /simulator/faults    {"media_id", "fault", …}, or a list of them, see `faults`
+GET    /simulator/requests  what Graph was asked, oldest first (?media_id=); DELETE forgets it
+"""
+
+import base64
+import hashlib
+import hmac
+import itertools
+import secrets
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, Self
+from urllib.parse import urlencode
+
+from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
+from werkzeug.exceptions import HTTPException
+from werkzeug.routing import BaseConverter, Map, Rule
+from werkzeug.wrappers import Request, Response
+
+from inbound.media import message_id
+from local import faults, notifications
+from local.faults import BLOCK, Answer, Faults, Hop, graph_error, html_page, no_such_object, token_refused
+from local.notifications import Attachment, Contact, Delivery, Kind, Number
+
+MEDIA_LIFE = 7 * 24 * 3600.0
+"""Seconds that Graph knows the media id of a webhook."""
+URL_LIFE = 300.0
+"""Seconds that a media URL works."""
+REMEMBERED = 20_000
+"""Requests kept for assertions; older ones are forgotten."""
+MAX_UPLOAD = 100 * 1024 * 1024
+"""Bytes: Meta's own limit for media in messages."""
+
+_DOWNLOADS = "/whatsapp_business/attachments/"
+_OK = 200
+
+
+class _Version(BaseConverter):
+    """v26.0 and the like."""
+
+    regex = r"v\d+\.\d+"
+
+
+_ROUTES = Map(
+    [
+        Rule(_DOWNLOADS, endpoint="download", methods=["GET"]),
+        Rule("/<version:version>/<media_id>", endpoint="resolve", methods=["GET"]),
+        Rule("/simulator/media", endpoint="upload", methods=["POST"]),
+        Rule("/simulator/send", endpoint="send", methods=["POST"]),
+        Rule("/simulator/deliver", endpoint="deliver", methods=["POST"]),
+        Rule("/simulator/faults", endpoint="list_faults", methods=["GET"]),
+        Rule("/simulator/faults", endpoint="add_faults", methods=["POST"]),
+        Rule("/simulator/faults", endpoint="clear_faults", methods=["DELETE"]),
+        Rule("/simulator/requests", endpoint="list_requests", methods=["GET"]),
+        Rule("/simulator/requests", endpoint="forget_requests", methods=["DELETE"]),
+    ],
+    converters={"version": _Version},
+)
+
+DEFAULT_TYPES: Mapping[str, str] = {
+    "image": "image/jpeg",
+    "video": "video/mp4",
+    "audio": "audio/mpeg",
+    "voice": "audio/ogg; codecs=opus",
+    "sticker": "image/webp",
+    "animated_sticker": "image/webp",
+    "document": "application/pdf",
+}
+"""What each kind usually is, for media that only another Graph knows."""
+
+
+@dataclass(frozen=True, slots=True)
+class Media:
+    """A file that Graph has: `content`, then filler up to `size` bytes; hash in hex, Unix time."""
+
+    id: str
+    mime_type: str
+    size: int
+    sha256: str
+    phone_number_id: str
+    created: float
+    content: bytes
+
+    def blocks(self) -> Iterator[bytes]:
+        """Give the bytes, block by block, whatever the size."""
+        return _blocks(self.content, self.size)
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A request that Graph got, and the status of the answer (what became of its body is not known)."""
+
+    time: float
+    hop: Hop
+    media_id: str
+    status: int
+    method: str
+    path: str
+    query: str
+    headers: dict[str, str]
+
+
+class Outgoing(BaseModel):
+    """A message to send. Type and hash of media that this simulator has need not be said."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    kind: Kind
+    text: str = ""
+    media_id: str | None = None
+    mime_type: str | None = None
+    sha256: str | None = None
+    caption: str | None = None
+    filename: str | None = None
+    contact: Contact = Contact()
+    wamid: str | None = None
+    timestamp: float | None = None
+    with_url: bool = False
+
+    @model_validator(mode="after")
+    def _media_is_named(self) -> Self:
+        if self.kind != "text" and not self.media_id:
+            raise ValueError("a message of this kind needs a media_id")
+        return self
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """A message on its way: Meta's id, the id under which it is stored, and how the webhook answered."""
+
+    wamid: str
+    message_id: str
+    media_id: str | None
+    delivery: Delivery
+
+
+class MetaSimulator:
+    """Graph and the sender of webhooks, for one business number (media of others can be added).
+
+    `app` is the WSGI application. `url`, where it is served, and `webhook_url` are set once they are known.
+    `media_life` and `url_life` are in seconds.
+    """
+
+    def __init__(
+        self,
+        *,
+        app_secret: str,
+        token: str,
+        phone_number_id: str,
+        waba_id: str,
+        display_phone_number: str,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self.url = ""
+        self.webhook_url = ""
+        self.media_life = MEDIA_LIFE
+        self.url_life = URL_LIFE
+        self.number = Number(phone_number_id, waba_id, display_phone_number)
+        self.faults = Faults()
+        self.app = _Request.application(self._answer)
+        self._app_secret = app_secret
+        self._tokens: dict[str, frozenset[str] | None] = {token: None}
+        self._clock = clock
+        self._url_key = secrets.token_bytes(32)
+        self._media: dict[str, Media] = {}
+        self._asked: deque[Asked] = deque(maxlen=REMEMBERED)
+
+    # --- for tests and the page -----------------------------------------------------------------------------
+
+    def add_media(
+        self,
+        content: bytes,
+        mime_type: str,
+        *,
+        phone_number_id: str | None = None,
+        age: float = 0.0,
+        size: int | None = None,
+    ) -> Media:
+        """Give Graph a file, `age` seconds old; `size` grows it with filler that is made while sending."""
+        size = len(content) if size is None else size
+        media = Media(
+            id=str(10**15 + secrets.randbelow(9 * 10**15)),
+            mime_type=mime_type,
+            size=size,
+            sha256=_sha256(_blocks(content, size)),
+            phone_number_id=phone_number_id or self.number.phone_number_id,
+            created=self._clock() - age,
+            content=content,
+        )
+        self._media[media.id] = media
+        return media
+
+    def accept_token(self, token: str, phone_number_ids: frozenset[str] | None = None) -> None:
+        """Accept another access token: for media of these numbers, or of all."""
+        self._tokens[token] = phone_number_ids
+
+    def revoke_token(self, token: str) -> None:
+        """Refuse a token from now on (190)."""
+        self._tokens.pop(token, None)
+
+    def requests(self, media_id: str | None = None, hop: Hop | None = None) -> list[Asked]:
+        """Give what Graph was asked, oldest first: of one media, of one kind of request, or all."""
+        return [
+            asked
+            for asked in list(self._asked)
+            if (media_id is None or asked.media_id == media_id) and (hop is None or asked.hop == hop)
+        ]
+
+    def forget_requests(self) -> None:
+        """Forget what Graph was asked."""
+        self._asked.clear()
+
+    def send(self, outgoing: Outgoing) -> Sent:
+        """Deliver a message to the webhook, signed, and again as Meta does while it is not accepted."""
+        wamid = outgoing.wamid or notifications.new_wamid(outgoing.contact.wa_id)
+        timestamp = self._clock() if outgoing.timestamp is None else outgoing.timestamp
+        message = notifications.message(self._content(outgoing), outgoing.contact, wamid, timestamp)
+        payload = notifications.notification(self.number, outgoing.contact, message)
+        delivery = self.deliver(notifications.encode(payload))
+        return Sent(wamid, message_id(self.number.phone_number_id, wamid), outgoing.media_id, delivery)
+
+    def deliver(self, body: bytes) -> Delivery:
+        """Sign these exact bytes and deliver them."""
+        return notifications.deliver(self.webhook_url, body, self._app_secret)
+
+    def _content(self, outgoing: Outgoing) -> dict[str, Any]:
+        if outgoing.media_id is None:
+            return notifications.text_content(outgoing.text)
+        known = self._media.get(outgoing.media_id)
+        described = Attachment(
+            media_id=outgoing.media_id,
+            mime_type=outgoing.mime_type or (known.mime_type if known else DEFAULT_TYPES[outgoing.kind]),
+            sha256=outgoing.sha256 or (_base64(known.sha256) if known else None),
+            url=self._media_url(outgoing.media_id) if outgoing.with_url else None,
+            caption=outgoing.caption or None,
+            filename=outgoing.filename or None,
+        )
+        return notifications.media_content(outgoing.kind, described)
+
+    # --- Graph ----------------------------------------------------------------------------------------------
+
+    def _answer(self, request: Request) -> Response:
+        try:
+            endpoint, arguments = _ROUTES.bind_to_environ(request.environ).match()
+            answer: Answer = getattr(self, f"_{endpoint}")(request, **arguments)
+        except ValidationError as error:
+            answer = Answer.json(400, {"error": str(error)})
+        except HTTPException as error:
+            answer = _refused(request, error)
+        return _response(answer)
+
+    def _resolve(self, request: Request, version: str, media_id: str) -> Answer:  # noqa: ARG002
+        answer = self._token_problem(request) or self._description(request, media_id)
+        return self._bent(request, "resolve", media_id, answer)
+
+    def _download(self, request: Request) -> Answer:
+        media_id = request.args.get("mid", "")
+        answer = self._download_problem(request, media_id) or _file(self._media[media_id])
+        return self._bent(request, "download", media_id, answer)
+
+    def _bent(self, request: Request, hop: Hop, media_id: str, answer: Answer) -> Answer:
+        """Apply the fault in force, if any, and note the request."""
+        fault = self.faults.take(media_id, hop)
+        answer = fault(answer) if fault else answer
+        self._asked.append(_noted(request, hop, media_id, answer.status, self._clock()))
+        return answer
+
+    def _token_problem(self, request: Request) -> Answer | None:
+        return None if _bearer(request) in self._tokens else token_refused()
+
+    def _visible(self, request: Request, media_id: str) -> Media | None:
+        """Give the media if Graph still has it and the token may see it."""
+        media = self._media.get(media_id)
+        if media is None or self._clock() - media.created >= self.media_life:
+            return None
+        numbers = self._tokens.get(_bearer(request))
+        return media if numbers is None or media.phone_number_id in numbers else None
+
+    def _description(self, request: Request, media_id: str) -> Answer:
+        media = self._visible(request, media_id)
+        if media is None or request.args.get("phone_number_id", media.phone_number_id) != media.phone_number_id:
+            return no_such_object(media_id)
+        described = {
+            "url": self._media_url(media.id),
+            "mime_type": media.mime_type,
+            "sha256": media.sha256,
+            "file_size": media.size,
+            "id": media.id,
+            "messaging_product": "whatsapp",
+        }
+        return Answer.json(_OK, described)
+
+    def _media_url(self, media_id: str) -> str:
+        expiry = str(int(self._clock() + self.url_life))
+        query = {"mid": media_id, "ext": expiry, "hash": self._url_hash(media_id, expiry)}
+        return f"{self.url}{_DOWNLOADS}?{urlencode(query)}"
+
+    def _url_hash(self, media_id: str, expiry: str) -> str:
+        return hmac.new(self._url_key, f"{media_id}\n{expiry}".encode(), hashlib.sha256).hexdigest()
+
+    def _download_problem(self, request: Request, media_id: str) -> Answer | None:
+        if not request.headers.get("User-Agent"):
+            return html_page(400, "Unsupported client")
+        if _bearer(request) not in self._tokens:
+            return html_page(401, "Unauthorized")
+        expiry = request.args.get("ext", "")
+        genuine = hmac.compare_digest(request.args.get("hash", "").encode(), self._url_hash(media_id, expiry).encode())
+        if not genuine or self._clock() >= int(expiry) or self._visible(request, media_id) is None:
+            return html_page(404, "URL signature expired")
+        return None
+
+    # --- /simulator -----------------------------------------------------------------------------------------
+
+    def _upload(self, request: Request) -> Answer:
+        media = self.add_media(
+            request.get_data(cache=False),
+            request.headers.get("Content-Type") or "application/octet-stream",
+            phone_number_id=request.args.get("phone_number_id"),
+            age=request.args.get("age", 0.0, type=float),
+            size=request.args.get("size", None, type=int),
+        )
+        described = {"id": media.id, "mime_type": media.mime_type, "sha256": media.sha256, "size": media.size}
+        return Answer.json(201, described)
+
+    def _send(self, request: Request) -> Answer:
+        return Answer.json(_OK, asdict(self.send(Outgoing.model_validate_json(request.get_data()))))
+
+    def _deliver(self, request: Request) -> Answer:
+        return Answer.json(_OK, asdict(self.deliver(request.get_data(cache=False))))
+
+    def _list_faults(self, request: Request) -> Answer:  # noqa: ARG002
+        return Answer.json(_OK, self.faults.listed())
+
+    def _add_faults(self, request: Request) -> Answer:
+        for media_id, fault in faults.read(request.get_data()):
+            self.faults.add(media_id, fault)
+        return self._list_faults(request)
+
+    def _clear_faults(self, request: Request) -> Answer:
+        self.faults.clear(request.args.get("media_id"))
+        return self._list_faults(request)
+
+    def _list_requests(self, request: Request) -> Answer:
+        return Answer.json(_OK, [asdict(asked) for asked in self.requests(request.args.get("media_id"))])
+
+    def _forget_requests(self, request: Request) -> Answer:
+        self.forget_requests()
+        return self._list_requests(request)
+
+
+class _Request(Request):
+    """Uploads up to the limit, kept in memory."""
+
+    max_content_length = MAX_UPLOAD
+
+
+def _blocks(content: bytes, size: int) -> Iterator[bytes]:
+    whole = (content[start : start + BLOCK] for start in range(0, len(content), BLOCK))
+    return faults.first(itertools.chain(whole, itertools.repeat(bytes(BLOCK))), size)
+
+
+def _sha256(blocks: Iterator[bytes]) -> str:
+    digest = hashlib.sha256()
+    for block in blocks:
+        digest.update(block)
+    return digest.hexdigest()
+
+
+def _base64(sha256: str) -> str:
+    return base64.b64encode(bytes.fromhex(sha256)).decode("ascii")
+
+
+def _bearer(request: Request) -> str:
+    scheme, _, token = request.headers.get("Authorization", "").partition(" ")
+    return token.strip() if scheme.lower() == "bearer" else ""
+
+
+def _file(media: Media) -> Answer:
+    return Answer(_OK, media.mime_type, media.blocks(), media.size)
+
+
+def _noted(request: Request, hop: Hop, media_id: str, status: int, now: float) -> Asked:
+    return Asked(
+        time=now,
+        hop=hop,
+        media_id=media_id,
+        status=status,
+        method=request.method,
+        path=request.path,
+        query=request.query_string.decode("latin-1"),
+        headers=dict(request.headers),
+    )
+
+
+def _refused(request: Request, error: HTTPException) -> Answer:
+    if request.path.startswith("/simulator/"):
+        return Answer.json(error.code or 500, {"error": error.description})
+    return Answer.json(400, graph_error(2500, f"Unknown path components: {request.path}"))
+
+
+def _response(answer: Answer) -> Response:
+    response = Response(answer.blocks, answer.status, answer.headers, content_type=answer.content_type)
+    if answer.length is not None:
+        response.content_length = answer.length
+    return response

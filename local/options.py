@@ -1,0 +1,114 @@
+"""What the local run can be told, and the credentials that it makes up: for this machine only."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import jwt
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from local.cloud import Access, access_from
+
+DEFAULT_PORT = 8080
+META_GRAPH = "https://graph.facebook.com"
+
+# They open nothing but what runs on this machine.
+APP_ID = "100000000000001"
+APP_SECRET = "local-app-secret"  # noqa: S105
+VERIFY_TOKEN = "local-verify-token"  # noqa: S105
+GRAPH_TOKEN = "local-graph-token"  # noqa: S105
+MEDIA_TOKEN_SECRET = "local-media-token-secret-of-more-than-32-bytes"  # noqa: S105
+PHONE_NUMBER_ID = "200000000000002"
+WABA_ID = "300000000000003"
+DISPLAY_PHONE_NUMBER = "15550001234"
+KEY_ID = "KLOCAL00000001"
+MEDIA_TOKEN_LIFE = 30 * 24 * 3600
+"""Seconds."""
+
+
+class BadSetting(ValueError):
+    """An environment variable that makes no sense; the message says which and why."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """What can be chosen. Port 0 is a free one, `graph_url` of None the simulator, `logs` of None stderr.
+
+    `parameters` override the template's, `variables` the environments of the functions. `announcement` is the file
+    that holds addresses and credentials while the system is ready.
+    """
+
+    api_port: int = 0
+    graph_url: str | None = None
+    graph_token: str = field(default=GRAPH_TOKEN, repr=False)
+    access: Access = field(default_factory=lambda: Access({}))
+    parameters: Mapping[str, str] = field(default_factory=dict)
+    variables: Mapping[str, str] = field(default_factory=dict)
+    logs: Path | None = None
+    announcement: Path | None = None
+
+
+def options_from(
+    environment: Mapping[str, str], *, logs: Path | None = None, announcement: Path | None = None
+) -> Options:
+    """Read API_PORT, GRAPH_URL, GRAPH_TOKEN, AWS_ENDPOINT_URL* and AWS_REGION. Raises `BadSetting`."""
+    graph_url = environment.get("GRAPH_URL") or None
+    return Options(
+        api_port=_port(environment.get("API_PORT") or str(DEFAULT_PORT)),
+        graph_url=_origin("GRAPH_URL", graph_url) if graph_url else None,
+        graph_token=environment.get("GRAPH_TOKEN") or GRAPH_TOKEN,
+        access=access_from(environment),
+        logs=logs,
+        announcement=announcement,
+    )
+
+
+def _port(text: str) -> int:
+    if not text.isascii() or not text.isdigit() or int(text) > 65535:
+        raise BadSetting(f"API_PORT must be a number from 0 to 65535, not {text!r}")
+    return int(text)
+
+
+def _origin(name: str, text: str) -> str:
+    url = urlsplit(text.strip().rstrip("/"))
+    if url.scheme not in ("http", "https") or not url.netloc or url.path or url.query or url.fragment:
+        raise BadSetting(f"{name} must be an origin such as http://127.0.0.1:9000, not {text!r}")
+    return url.geturl()
+
+
+def graph_parameters(graph_url: str) -> dict[str, str]:
+    """Give the template's parameters for a Graph: one that is not Meta's sends media from its own origin only."""
+    return {"GraphUrl": graph_url} | ({} if graph_url == META_GRAPH else {"MediaHosts": graph_url})
+
+
+def make_key_pair() -> tuple[str, str]:
+    """Give a new P-256 key pair for signed addresses, private and public, in PEM."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    private = key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    public = key.public_key().public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
+    return private.decode(), public.decode()
+
+
+def secret_values(graph_token: str, private_key: str, now: float) -> dict[str, str]:
+    """Give the texts of the secrets, by logical id in the template. The app is bound to all numbers."""
+    app = {"secrets": [APP_SECRET], "verify_token": VERIFY_TOKEN, "phone_number_ids": "*"}
+    graph = {"tokens": {"default": [graph_token]}, "media_token_secrets": [MEDIA_TOKEN_SECRET]}
+    signing_key = {"key_id": KEY_ID, "pem": private_key, "active_from": int(now) - 1}
+    return {
+        "AppsSecret": json.dumps({APP_ID: app}),
+        "GraphSecret": json.dumps(graph),
+        "SigningKeySecret": json.dumps([signing_key]),
+    }
+
+
+def make_media_token(now: float) -> str:
+    """Give a token that opens the media of all numbers, for 30 days."""
+    claims = {"exp": int(now) + MEDIA_TOKEN_LIFE, "phone_numbers": ["*"]}
+    return jwt.encode(claims, MEDIA_TOKEN_SECRET, algorithm="HS256")

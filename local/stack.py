@@ -1,0 +1,369 @@
+"""The local run: the whole system on 127.0.0.1, without an account. `make run`, or `with running_stack() as stack`.
+
+Handlers and template are the deployed ones. What surrounds them is local: moto for AWS, a simulator for Meta, an
+edge for CloudFront, a gateway for API Gateway. Handlers are told where they are by environment variables only.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from local import environments as lambdas
+from local import template as templates
+from local.cloud import ENDPOINT, Access, CloudError, Moto, provision
+from local.edge import Edge, readable_keys
+from local.environments import Environments, InvocationError
+from local.gateway import Gateway
+from local.graph import MetaSimulator
+from local.intrinsics import TemplateError
+from local.options import (
+    APP_SECRET,
+    DISPLAY_PHONE_NUMBER,
+    KEY_ID,
+    MEDIA_TOKEN_SECRET,
+    PHONE_NUMBER_ID,
+    VERIFY_TOKEN,
+    WABA_ID,
+    BadSetting,
+    Options,
+    graph_parameters,
+    make_key_pair,
+    make_media_token,
+    options_from,
+    secret_values,
+)
+from local.page import Page
+from local.server import PortTaken, Server, serve
+from local.template import Function, Template
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
+
+ROOT = templates.PATH.parent
+STATE = ROOT / ".local"
+"""The one folder that the local run writes to."""
+ANNOUNCEMENT = STATE / "stack.env"
+LOGS = STATE / "handlers.log"
+PAUSE = 0.5
+"""Seconds between two looks at the processes."""
+
+
+@dataclass(frozen=True)
+class Stack:
+    """A running system. Its texts are what `.local/stack.env` holds, under the same names in upper case."""
+
+    api_url: str
+    page_url: str
+    edge_url: str
+    graph_url: str
+    table_name: str
+    bucket_name: str
+    queue_url: str
+    dead_letter_queue_url: str
+    app_secret: str
+    verify_token: str
+    phone_number_id: str
+    waba_id: str
+    media_token: str
+    media_token_secret: str
+    access: Access
+    template: Template
+    functions: Environments
+    meta: MetaSimulator
+    moto: Moto | None
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """Everything that a script or a test needs, by name."""
+        values = {own.name.upper(): getattr(self, own.name) for own in fields(self)}
+        texts = {name: value for name, value in values.items() if isinstance(value, str)}
+        return {**texts, **self.access.environment}
+
+    @property
+    def alive(self) -> bool:
+        """Whether every process that nothing replaces is running."""
+        return self.moto is None or self.moto.alive
+
+
+class _Later:
+    """A WSGI application that is known only after its address; until then, 503."""
+
+    def __init__(self) -> None:
+        self.app: WSGIApplication | None = None
+
+    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        if self.app:
+            return self.app(environ, start_response)
+        start_response("503 Service Unavailable", [("Content-Length", "0"), ("Retry-After", "1")])
+        return []
+
+
+class _Places:
+    """The addresses of the local run, taken before anything answers there: each part has to know the others'."""
+
+    def __init__(self, api_port: int) -> None:
+        self._servers: list[Server] = []
+        self.api, self.api_url = self._take(api_port)
+        self.graph, self.graph_url = self._take()
+        self.page, self.page_url = self._take()
+        self.edge, self.edge_url = self._take()
+
+    def _take(self, port: int = 0) -> tuple[_Later, str]:
+        content = _Later()
+        server = serve(content, port)
+        self._servers.append(server)
+        return content, server.url
+
+    def close(self) -> None:
+        """Stop serving. Closing twice is harmless."""
+        for server in self._servers:
+            server.close()
+
+
+@contextmanager
+def running_stack(options: Options | None = None) -> Iterator[Stack]:
+    """Start everything, give the running system, and end everything.
+
+    Raises `local.server.PortTaken`, `CloudError`, `InvocationError` when a handler cannot be imported, and
+    botocore's errors when an emulator does not answer.
+    """
+    options = options or Options()
+    with ExitStack() as closing:
+        places = _Places(options.api_port)
+        closing.callback(places.close)
+        _clear(options)
+        lambdas.prepare()
+        access, moto = _find_cloud(options.access, closing)
+        private_key, public_key = make_key_pair()
+        template = _provisioned(options, places, access, private_key, public_key)
+        functions = closing.enter_context(_functions(template, places, access, options))
+        stack = _assembled(options, places, access, template, functions, moto)
+        _open(places, stack, public_key, own_graph=options.graph_url is None)
+        _warm(template, functions)
+        closing.callback(places.close)  # before the rest ends, so that nobody is served by half a system
+        if options.announcement:
+            closing.enter_context(_announced(stack, options.announcement))
+        yield stack
+
+
+def _clear(options: Options) -> None:
+    """Remove what an earlier run left behind. Our port is ours now, so none is running any more."""
+    for path in (options.announcement, options.logs):
+        if path:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.unlink(missing_ok=True)
+
+
+def _find_cloud(access: Access, closing: ExitStack) -> tuple[Access, Moto | None]:
+    """Give access to the user's own emulator, or to moto, started for what the user does not name."""
+    if ENDPOINT in access.endpoints:
+        return access, None
+    moto = Moto(STATE / "tmp")
+    closing.callback(moto.close)
+    moto.wait()
+    return replace(access, endpoints={**access.endpoints, ENDPOINT: moto.url}), moto
+
+
+def _provisioned(options: Options, places: _Places, access: Access, private_key: str, public_key: str) -> Template:
+    """Give the template with local parameters, its resources made, and their names known to it."""
+    page_port = urlsplit(places.page_url).port
+    template = templates.load(
+        {
+            "SigningPublicKeyPem": public_key,
+            "AllowedOrigins": f"{places.page_url},http://localhost:{page_port}",
+            **graph_parameters(options.graph_url or places.graph_url),
+            **options.parameters,
+        }
+    )
+    secrets = secret_values(options.graph_token, private_key, time.time())
+    physical = provision(access, template, secrets)
+    edge = urlsplit(places.edge_url).netloc
+    return template.with_physical({**physical, "Distribution.DomainName": edge})
+
+
+def _functions(template: Template, places: _Places, access: Access, options: Options) -> Environments:
+    def adapted(function: Function) -> Function:
+        own = function.environment
+        # The template's address of the edge is https, as CloudFront's is.
+        edge = {"EDGE_URL": places.edge_url} if "EDGE_URL" in own else {}
+        return replace(function, environment={**own, **edge, **options.variables})
+
+    declared = templates.functions(template).values()
+    return Environments(map(adapted, declared), access.environment, logs=options.logs)
+
+
+def _assembled(
+    options: Options,
+    places: _Places,
+    access: Access,
+    template: Template,
+    functions: Environments,
+    moto: Moto | None,
+) -> Stack:
+    return Stack(
+        api_url=places.api_url,
+        page_url=places.page_url,
+        edge_url=places.edge_url,
+        graph_url=options.graph_url or places.graph_url,
+        table_name=template.resolve({"Ref": "Table"}),
+        bucket_name=template.resolve({"Ref": "Bucket"}),
+        queue_url=template.resolve({"Ref": "FetchQueue"}),
+        dead_letter_queue_url=template.resolve({"Ref": "FetchDeadLetterQueue"}),
+        app_secret=APP_SECRET,
+        verify_token=VERIFY_TOKEN,
+        phone_number_id=PHONE_NUMBER_ID,
+        waba_id=WABA_ID,
+        media_token=make_media_token(time.time()),
+        media_token_secret=MEDIA_TOKEN_SECRET,
+        access=access,
+        template=template,
+        functions=functions,
+        meta=_simulator(options, places),
+        moto=moto,
+    )
+
+
+def _simulator(options: Options, places: _Places) -> MetaSimulator:
+    meta = MetaSimulator(
+        app_secret=APP_SECRET,
+        token=options.graph_token,
+        phone_number_id=PHONE_NUMBER_ID,
+        waba_id=WABA_ID,
+        display_phone_number=DISPLAY_PHONE_NUMBER,
+    )
+    meta.url, meta.webhook_url = places.graph_url, f"{places.api_url}/webhook"
+    return meta
+
+
+def _open(places: _Places, stack: Stack, public_key: str, *, own_graph: bool) -> None:
+    """Put what answers at each address there."""
+    template, access = stack.template, stack.access
+    edge = Edge(
+        {KEY_ID: public_key},
+        access.client("s3"),
+        stack.bucket_name,
+        templates.edge_behaviours(template),
+        readable_keys(template),
+    )
+    page = Page(
+        meta=stack.meta,
+        dynamodb=access.client("dynamodb"),
+        table_name=stack.table_name,
+        api_url=stack.api_url,
+        edge_url=stack.edge_url,
+        media_token=stack.media_token,
+        own_graph=own_graph,
+    )
+    edge.url, page.url = stack.edge_url, stack.page_url
+    places.graph.app, places.edge.app, places.page.app = stack.meta.app, edge.app, page.app
+    places.api.app = Gateway(templates.routes(template), templates.api_cors(template), stack.functions).app
+
+
+def _warm(template: Template, functions: Environments) -> None:
+    """Start an environment of each function that the API calls: the first request is quick, a bad handler shows."""
+    called = {route.function for route in templates.routes(template)}
+    with ThreadPoolExecutor() as threads:
+        for _ in threads.map(functions.warm, called):
+            pass
+
+
+@contextmanager
+def _announced(stack: Stack, path: Path) -> Iterator[None]:
+    """Keep a file of KEY=VALUE lines while the system is ready. It appears whole, and disappears."""
+    lines = "".join(f"{name}={value}\n" for name, value in sorted(stack.environment.items()))
+    draft = path.with_suffix(".draft")
+    draft.write_text(lines, "utf-8")
+    draft.replace(path)
+    try:
+        yield
+    finally:
+        path.unlink(missing_ok=True)
+
+
+# ---- As a program ----
+
+
+def main() -> int:
+    """Run until Ctrl-C or SIGTERM. Gives the exit code."""
+    logging.basicConfig(level=logging.WARNING, format="%(message)s")
+    stopping = _stop_on_signals()
+    try:
+        return _run(options_from(os.environ, logs=LOGS, announcement=ANNOUNCEMENT), stopping)
+    except PortTaken as error:
+        problem = f"Port {error.port} is taken. Choose another one: API_PORT={error.port + 1} make run"
+    except InvocationError as error:
+        problem = f"A handler does not start: {error}\nThe whole story is in {_shown(LOGS)}"
+    except (BadSetting, CloudError, TemplateError, BotoCoreError, ClientError) as error:
+        problem = f"The local run cannot start: {error}"
+    finally:
+        lambdas.release()
+    print(problem, file=sys.stderr)
+    return 1
+
+
+def _stop_on_signals() -> threading.Event:
+    """Give an event that Ctrl-C, SIGTERM and a closed terminal set. The second Ctrl-C ends us at once."""
+    stopping = threading.Event()
+
+    def stop(_: int, __: FrameType | None) -> None:
+        if stopping.is_set():
+            os._exit(1)  # all other processes notice, and end, too
+        stopping.set()
+
+    for name in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(name, stop)
+    return stopping
+
+
+def _run(options: Options, stopping: threading.Event) -> int:
+    started = time.monotonic()
+    with running_stack(options) as stack:
+        print(_greeting(stack, options, time.monotonic() - started), flush=True)
+        while not stopping.wait(PAUSE):
+            if not stack.alive:
+                print("moto's server has ended by itself, so everything ends.", file=sys.stderr)
+                return 1
+    print("Stopped.")
+    return 0
+
+
+def _greeting(stack: Stack, options: Options, seconds: float) -> str:
+    cloud = "moto" if stack.moto else "yours"
+    graph = "yours" if options.graph_url else "simulated"
+    step = "send a media id that your Graph knows" if options.graph_url else "choose a file, send it"
+    return f"""
+  Ready in {seconds:.1f} s. Everything runs on this machine, and forgets all when it ends.
+
+    Simulator   {stack.page_url}
+    API         {stack.api_url}   webhook: /webhook, media: /media/messages/<message_id>
+    Edge        {stack.edge_url}   CloudFront's part
+    Graph       {stack.graph_url}   Meta's part, {graph}
+    AWS         {stack.access.endpoints[ENDPOINT]}   {cloud}
+
+  Next: open the simulator, {step}, and see it come back as an agent does.
+  Addresses and credentials for scripts: {_shown(ANNOUNCEMENT)}   What the handlers log: {_shown(LOGS)}
+  Ctrl-C ends it.
+"""
+
+
+def _shown(path: Path) -> str:
+    return str(path.relative_to(ROOT))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,350 @@
+"""What must hold in template.yaml, whatever else changes there."""
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from inbound.config import FetchSettings, ProxySettings, Settings, WebhookSettings
+from local.template import api_cors, edge_behaviours, functions, load, queue_attributes, routes
+
+ROOT = Path(__file__).parents[2]
+ORIGINS = "https://crm.example.com,http://localhost:3000"
+PHYSICAL = {
+    "AWS::AccountId": "123456789012",
+    "AWS::Partition": "aws",
+    "AWS::Region": "eu-west-1",
+    "AWS::StackName": "media",
+    "AppsSecret": "arn:apps",
+    "Bucket": "bucket",
+    "Bucket.Arn": "arn:aws:s3:::bucket",
+    "Distribution": "E1",
+    "Distribution.DomainName": "d1.cloudfront.net",
+    "FetchDeadLetterQueue": "https://sqs/dead",
+    "FetchDeadLetterQueue.Arn": "arn:dead",
+    "FetchPolicy": "arn:fetch",
+    "FetchQueue": "https://sqs/fetch",
+    "FetchQueue.Arn": "arn:queue",
+    "GraphSecret": "arn:graph",
+    "HttpApiLog.Arn": "arn:log:api",
+    "MediaProxyLog.Arn": "arn:log:media",
+    "PrefetchLog.Arn": "arn:log:prefetch",
+    "SigningKeySecret": "arn:key",
+    "Table": "table",
+    "Table.Arn": "arn:table",
+    "WebhookLog.Arn": "arn:log:webhook",
+}
+TEMPLATE = load({"AllowedOrigins": ORIGINS}, PHYSICAL)
+RESOURCES: dict[str, dict[str, Any]] = TEMPLATE.document["Resources"]
+SETTINGS: dict[str, type[Settings]] = {
+    "WebhookFunction": WebhookSettings,
+    "PrefetchFunction": FetchSettings,
+    "MediaProxyFunction": ProxySettings,
+}
+EVERY_FUNCTION = pytest.mark.parametrize("name", sorted(functions(TEMPLATE)))
+
+
+def properties(name: str) -> dict[str, Any]:
+    """A resource's properties, resolved."""
+    resolved: dict[str, Any] = TEMPLATE.resolve(RESOURCES[name]["Properties"])
+    return resolved
+
+
+def listed(value: str | list[str]) -> list[str]:
+    """IAM takes one or many."""
+    return [value] if isinstance(value, str) else value
+
+
+def granted(function: str) -> dict[str, set[str]]:
+    """What a function may do: actions by resource."""
+    role = RESOURCES[RESOURCES[function]["Properties"]["Role"]["Fn::GetAtt"].split(".")[0]]["Properties"]
+    documents = [own["PolicyDocument"] for own in role["Policies"]]
+    documents += [RESOURCES[own["Ref"]]["Properties"]["PolicyDocument"] for own in role.get("ManagedPolicyArns", ())]
+    grants: dict[str, set[str]] = {}
+    for statement in (own for document in documents for own in TEMPLATE.resolve(document)["Statement"]):
+        assert statement["Effect"] == "Allow"
+        for resource in listed(statement["Resource"]):
+            grants.setdefault(resource, set()).update(listed(statement["Action"]))
+    return grants
+
+
+def test_every_function_is_known_to_these_tests() -> None:
+    assert functions(TEMPLATE).keys() == SETTINGS.keys()
+
+
+@EVERY_FUNCTION
+def test_every_handler_has_its_module_and_its_build_rule(name: str) -> None:
+    module, _, attribute = functions(TEMPLATE)[name].handler.rpartition(".")
+
+    assert attribute == "handler"
+    assert (ROOT / "functions" / f"{module.replace('.', '/')}.py").is_file()
+    rule = rf"^package-of-{name} *:= {module.partition('.')[0]}$"
+    assert re.search(rule, (ROOT / "functions/Makefile").read_text("utf-8"), re.MULTILINE)
+
+
+@EVERY_FUNCTION
+def test_a_function_is_given_exactly_the_variables_that_its_settings_read(name: str) -> None:
+    environment = functions(TEMPLATE)[name].environment
+    own = {key for key in environment if not key.startswith("POWERTOOLS_")}
+
+    assert own == {field.upper() for field in SETTINGS[name].model_fields}
+    assert environment.keys() - own == {
+        "POWERTOOLS_SERVICE_NAME",
+        "POWERTOOLS_METRICS_NAMESPACE",
+        "POWERTOOLS_LOG_LEVEL",
+    }
+
+
+@EVERY_FUNCTION
+def test_the_default_parameters_make_valid_settings(name: str) -> None:
+    environment = functions(TEMPLATE)[name].environment
+    given = {field: environment[field.upper()] for field in SETTINGS[name].model_fields}
+
+    assert SETTINGS[name].model_validate(given).retention_days == 365
+
+
+@pytest.mark.parametrize("name", [key for key, own in TEMPLATE.document["Parameters"].items() if "Default" in own])
+def test_a_parameters_default_passes_its_own_pattern_and_limits(name: str) -> None:
+    declared = TEMPLATE.document["Parameters"][name]
+    default = declared["Default"]
+
+    assert re.fullmatch(declared.get("AllowedPattern", ".*"), str(default))
+    assert declared.get("MinValue", default) <= default <= declared.get("MaxValue", default)
+
+
+@pytest.mark.parametrize("name", sorted(TEMPLATE.document["Parameters"]))
+def test_every_parameter_is_described_and_shown_in_a_group(name: str) -> None:
+    groups = TEMPLATE.document["Metadata"]["AWS::CloudFormation::Interface"]["ParameterGroups"]
+
+    assert TEMPLATE.document["Parameters"][name]["Description"]
+    assert sum(name in group["Parameters"] for group in groups) == 1
+
+
+@pytest.mark.parametrize("bad", ["*", "https://*.example.com", "https://a.example/", "a.example", "https://a,*"])
+def test_allowed_origins_take_no_wildcard_and_no_path(bad: str) -> None:
+    pattern = TEMPLATE.document["Parameters"]["AllowedOrigins"]["AllowedPattern"]
+
+    assert re.fullmatch(pattern, ORIGINS)
+    assert not re.fullmatch(pattern, bad)
+
+
+def test_the_api_answers_these_routes_and_no_others() -> None:
+    media = {f"{m} {p}/{{message_id}}" for m in ("GET", "HEAD") for p in ("/media/messages", "/api/media/messages")}
+
+    found = {route.key: route.function for route in routes(TEMPLATE)}
+
+    assert found == {
+        "GET /webhook": "WebhookFunction",
+        "POST /webhook": "WebhookFunction",
+        **dict.fromkeys(media, "MediaProxyFunction"),
+    }
+
+
+def test_the_api_lets_the_configured_origins_call_with_credentials() -> None:
+    cors = api_cors(TEMPLATE)
+
+    assert cors is not None
+    assert cors.origins == tuple(ORIGINS.split(","))
+    assert cors.credentials
+    assert cors.headers == ("authorization",)
+    assert cors.expose == ("retry-after",)
+
+
+def test_the_apis_log_holds_no_path_no_query_and_nobodys_address() -> None:
+    wanted = {"requestTime", "requestId", "routeKey", "status", "responseLatency", "responseLength"}
+    wanted |= {"integrationStatus", "integrationLatency", "error.responseType"}
+
+    line = properties("HttpApi")["AccessLogSettings"]["Format"]
+
+    assert set(re.findall(r"\$context\.([\w.]+)", line)) == wanted
+    assert json.loads(line).keys() >= {"requestId", "routeKey", "status"}
+
+
+@pytest.mark.parametrize("name", ["Table", "Bucket"])
+def test_deleting_or_replacing_the_stack_keeps_the_data(name: str) -> None:
+    assert RESOURCES[name]["DeletionPolicy"] == RESOURCES[name]["UpdateReplacePolicy"] == "Retain"
+
+
+def test_the_table_is_backed_up_encrypted_and_forgets_by_ttl() -> None:
+    table = properties("Table")
+
+    assert table["PointInTimeRecoverySpecification"] == {"PointInTimeRecoveryEnabled": True}
+    assert table["SSESpecification"] == {"SSEEnabled": True}
+    assert table["TimeToLiveSpecification"] == {"AttributeName": "ttl", "Enabled": True}
+    assert {index["Projection"]["ProjectionType"] for index in table["GlobalSecondaryIndexes"]} == {"KEYS_ONLY"}
+
+
+def test_the_bucket_is_private_encrypted_and_forgets() -> None:
+    bucket = properties("Bucket")
+
+    assert set(bucket["PublicAccessBlockConfiguration"].values()) == {True}
+    assert len(bucket["PublicAccessBlockConfiguration"]) == 4
+    assert bucket["OwnershipControls"] == {"Rules": [{"ObjectOwnership": "BucketOwnerEnforced"}]}
+    assert bucket["BucketEncryption"]
+    rules = {rule["Id"]: rule for rule in bucket["LifecycleConfiguration"]["Rules"]}
+    assert rules["retention"]["ExpirationInDays"] in (365, "365")
+    assert rules["leftovers"]["AbortIncompleteMultipartUpload"] == {"DaysAfterInitiation": 1}
+
+
+def test_only_our_distribution_reads_the_bucket_and_only_media() -> None:
+    statements = properties("BucketPolicy")["PolicyDocument"]["Statement"]
+    allowed = [statement for statement in statements if statement["Effect"] == "Allow"]
+
+    assert [statement["Action"] for statement in allowed] == ["s3:GetObject"]
+    assert allowed[0]["Principal"] == {"Service": "cloudfront.amazonaws.com"}
+    assert allowed[0]["Resource"] == [f"arn:aws:s3:::bucket/{prefix}/*" for prefix in ("inline", "pdf", "file")]
+    assert allowed[0]["Condition"]["StringEquals"] == {
+        "aws:SourceArn": "arn:aws:cloudfront::123456789012:distribution/E1",
+        "aws:SourceAccount": "123456789012",
+    }
+
+
+@pytest.mark.parametrize("name", ["BucketPolicy", "QueuePolicy"])
+def test_nobody_comes_without_tls(name: str) -> None:
+    denied = [own for own in properties(name)["PolicyDocument"]["Statement"] if own["Effect"] == "Deny"]
+
+    assert [own["Condition"] for own in denied] == [{"Bool": {"aws:SecureTransport": "false"}}]
+    assert denied[0]["Principal"] == "*"
+    assert denied[0]["Action"] in ("s3:*", "sqs:*")
+
+
+def test_a_job_in_progress_is_not_handed_out_twice() -> None:
+    worker = functions(TEMPLATE)["PrefetchFunction"]
+
+    assert int(queue_attributes(TEMPLATE, "FetchQueue")["VisibilityTimeout"]) >= 6 * worker.timeout
+
+
+def test_failed_jobs_reach_the_dead_letter_queue_and_only_they_do() -> None:
+    queue, dead = RESOURCES["FetchQueue"]["Properties"], properties("FetchDeadLetterQueue")
+
+    assert queue["RedrivePolicy"]["deadLetterTargetArn"] == {"Fn::GetAtt": "FetchDeadLetterQueue.Arn"}
+    assert dead["RedriveAllowPolicy"]["redrivePermission"] == "byQueue"
+    name = TEMPLATE.resolve(queue["QueueName"])
+    assert dead["RedriveAllowPolicy"]["sourceQueueArns"] == [f"arn:aws:sqs:eu-west-1:123456789012:{name}"]
+
+
+def test_one_bad_job_does_not_fail_its_batch() -> None:
+    mapping = RESOURCES["PrefetchFunction"]["Properties"]["Events"]["Jobs"]["Properties"]
+
+    assert mapping["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
+    assert mapping["BatchSize"] <= 2
+
+
+def test_the_media_proxy_answers_before_the_api_gives_up() -> None:
+    timeouts = {route.function: functions(TEMPLATE)[route.function].timeout for route in routes(TEMPLATE)}
+
+    assert max(timeouts.values()) < 30
+
+
+@EVERY_FUNCTION
+def test_no_function_holds_a_wildcard_right(name: str) -> None:
+    grants = granted(name)
+
+    assert "*" not in grants
+    assert not [action for actions in grants.values() for action in actions if "*" in action]
+
+
+def test_a_secret_is_read_by_those_who_need_it() -> None:
+    readers = {
+        secret: {name for name in SETTINGS if "secretsmanager:GetSecretValue" in granted(name).get(secret, set())}
+        for secret in ("arn:apps", "arn:graph", "arn:key")
+    }
+
+    assert readers == {
+        "arn:apps": {"WebhookFunction"},
+        "arn:graph": {"PrefetchFunction", "MediaProxyFunction"},
+        "arn:key": {"MediaProxyFunction"},
+    }
+
+
+def test_the_webhook_writes_raw_text_only_and_reads_no_media() -> None:
+    rights = {resource: actions for resource, actions in granted("WebhookFunction").items() if ":s3:" in resource}
+
+    assert rights == {"arn:aws:s3:::bucket/raw/*": {"s3:PutObject"}}
+
+
+def test_a_new_stack_lets_nobody_in() -> None:
+    texts = {name: RESOURCES[name]["Properties"]["SecretString"] for name in RESOURCES if name.endswith("Secret")}
+
+    assert {name: json.loads(text) for name, text in texts.items()} == {
+        "AppsSecret": {},
+        "GraphSecret": {"tokens": {}, "media_token_secrets": []},
+        "SigningKeySecret": [],
+    }
+
+
+def test_the_edge_serves_signed_addresses_over_https_only() -> None:
+    distribution = RESOURCES["Distribution"]["Properties"]["DistributionConfig"]
+    declared = [distribution["DefaultCacheBehavior"], *distribution["CacheBehaviors"]]
+
+    assert all(own["TrustedKeyGroups"] == [{"Ref": "SigningKeyGroup"}] for own in declared)
+    assert {own["ViewerProtocolPolicy"] for own in declared} == {"https-only"}
+    assert {tuple(own["AllowedMethods"]) for own in declared} == {("GET", "HEAD")}
+    assert {own.path_pattern for own in edge_behaviours(TEMPLATE)} == {"inline/*", "pdf/*", "file/*", "*"}
+
+
+@pytest.mark.parametrize("behaviour", edge_behaviours(TEMPLATE), ids=lambda own: own.path_pattern)
+def test_media_from_strangers_is_served_with_every_precaution(behaviour: Any) -> None:
+    headers = dict(behaviour.headers)
+    policy = headers.pop("Content-Security-Policy").split("; ")
+
+    assert headers == {
+        "X-Content-Type-Options": "nosniff",
+        "Referrer-Policy": "no-referrer",
+        "Strict-Transport-Security": "max-age=63072000; includeSubDomains",
+        "Cross-Origin-Resource-Policy": "cross-origin",
+        "Cache-Control": "private, max-age=86400, immutable",
+    }
+    assert policy[0] == "default-src 'none'"
+    assert ("sandbox" in policy) == (behaviour.path_pattern != "pdf/*")
+    assert behaviour.query_strings == ("response-content-disposition",)
+
+
+@pytest.mark.parametrize("behaviour", edge_behaviours(TEMPLATE), ids=lambda own: own.path_pattern)
+def test_scripts_of_the_configured_origins_read_ranges_without_credentials(behaviour: Any) -> None:
+    assert behaviour.cors.origins == tuple(ORIGINS.split(","))
+    assert not behaviour.cors.credentials
+    assert behaviour.cors.methods == ("GET", "HEAD")
+    assert behaviour.cors.headers == ("Range",)
+    assert behaviour.cors.expose == ("Content-Length", "Content-Range", "Accept-Ranges", "ETag")
+
+
+def test_without_origins_no_script_reads_anything() -> None:
+    template = load({"AllowedOrigins": ""}, PHYSICAL)
+
+    assert "CorsConfiguration" not in template.resolve(RESOURCES["HttpApi"]["Properties"])
+    assert [behaviour.cors for behaviour in edge_behaviours(template)] == [None] * 4
+
+
+def test_two_stacks_fit_into_one_account() -> None:
+    names = {
+        resource: value
+        for resource, own in RESOURCES.items()
+        for key, value in pairs(own["Properties"])
+        if key in PHYSICAL_NAMES and own["Type"] != "AWS::CloudWatch::Alarm"
+    }
+
+    assert names  # CloudFront asks for some
+    assert [resource for resource, value in names.items() if "AWS::StackName" not in json.dumps(value)] == []
+
+
+PHYSICAL_NAMES = {
+    "BucketName",
+    "CallerReference",
+    "FunctionName",
+    "LayerName",
+    "LogGroupName",
+    "ManagedPolicyName",
+}
+PHYSICAL_NAMES |= {"Name", "QueueName", "RoleName", "TableName"}
+
+
+def pairs(value: Any) -> Iterator[tuple[str, Any]]:
+    """Every key with its value, however deep."""
+    if isinstance(value, dict):
+        yield from value.items()
+    for inner in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
+        yield from pairs(inner)

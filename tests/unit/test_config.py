@@ -1,0 +1,163 @@
+"""The environment: read as it is in Lambda, and refused loudly when it is wrong."""
+
+import pytest
+from pydantic import ValidationError
+
+from inbound.config import FetchSettings, ProxySettings, Settings, WebhookSettings
+
+COMMON = {"TABLE_NAME": "table", "BUCKET_NAME": "bucket", "RETENTION_DAYS": "365"}
+WEBHOOK = {**COMMON, "QUEUE_URL": "https://sqs.eu-central-1.amazonaws.com/1/queue", "APPS_SECRET_ID": "apps"}
+FETCH = {
+    **COMMON,
+    "GRAPH_SECRET_ID": "graph",
+    "GRAPH_URL": "https://graph.facebook.com",
+    "GRAPH_VERSION": "v26.0",
+    "MEDIA_HOSTS": ".fbsbx.com,.fbcdn.net,.whatsapp.net",
+    "MAX_MEDIA_BYTES": "104857600",
+    "NO_STORAGE_NUMBERS": "",
+}
+PROXY = {
+    **FETCH,
+    "SIGNING_KEY_SECRET_ID": "signing-key",
+    "EDGE_URL": "https://d111111abcdef8.cloudfront.net",
+    "JWKS_URL": "",
+}
+ALL = [(WebhookSettings, WEBHOOK), (FetchSettings, FETCH), (ProxySettings, PROXY)]
+EVERY_NAME = {*WEBHOOK, *PROXY}
+
+
+@pytest.fixture(name="environment", autouse=True)
+def _environment(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
+    for name in EVERY_NAME:
+        monkeypatch.delenv(name, raising=False)
+    return monkeypatch
+
+
+def setting(environment: pytest.MonkeyPatch, values: dict[str, str]) -> None:
+    for name, value in values.items():
+        environment.setenv(name, value)
+
+
+def test_the_webhook_reads_its_environment(environment: pytest.MonkeyPatch) -> None:
+    setting(environment, WEBHOOK)
+
+    assert WebhookSettings.from_environment().model_dump() == {
+        "table_name": "table",
+        "bucket_name": "bucket",
+        "retention_days": 365,
+        "queue_url": "https://sqs.eu-central-1.amazonaws.com/1/queue",
+        "apps_secret_id": "apps",
+    }
+
+
+def test_the_proxy_reads_its_environment(environment: pytest.MonkeyPatch) -> None:
+    setting(environment, PROXY)
+
+    assert ProxySettings.from_environment().model_dump() == {
+        "table_name": "table",
+        "bucket_name": "bucket",
+        "retention_days": 365,
+        "graph_secret_id": "graph",
+        "graph_url": "https://graph.facebook.com",
+        "graph_version": "v26.0",
+        "media_hosts": (".fbsbx.com", ".fbcdn.net", ".whatsapp.net"),
+        "max_media_bytes": 104_857_600,
+        "no_storage_numbers": (),
+        "signing_key_secret_id": "signing-key",
+        "edge_url": "https://d111111abcdef8.cloudfront.net",
+        "jwks_url": None,
+    }
+
+
+@pytest.mark.parametrize(("kind", "values"), ALL)
+def test_each_variable_must_be_there(
+    environment: pytest.MonkeyPatch, kind: type[Settings], values: dict[str, str]
+) -> None:
+    for missing in values.keys() - {"NO_STORAGE_NUMBERS", "JWKS_URL"}:
+        setting(environment, values)
+        environment.delenv(missing)
+
+        with pytest.raises(ValidationError, match=missing.lower()):
+            kind.from_environment()
+
+
+@pytest.mark.parametrize("absent", ["NO_STORAGE_NUMBERS", "JWKS_URL"])
+def test_what_is_optional_may_be_left_out(environment: pytest.MonkeyPatch, absent: str) -> None:
+    setting(environment, PROXY)
+    environment.delenv(absent)
+
+    found = ProxySettings.from_environment()
+
+    assert (found.no_storage_numbers, found.jwks_url) == ((), None)
+
+
+@pytest.mark.parametrize(
+    ("text", "parts"),
+    [
+        ("", ()),
+        (" , ,", ()),
+        (".fbsbx.com", (".fbsbx.com",)),
+        (" .fbsbx.com , http://127.0.0.1:8091 ,", (".fbsbx.com", "http://127.0.0.1:8091")),
+    ],
+)
+def test_a_list_is_separated_by_commas(environment: pytest.MonkeyPatch, text: str, parts: tuple[str, ...]) -> None:
+    setting(environment, {**FETCH, "MEDIA_HOSTS": text, "NO_STORAGE_NUMBERS": text})
+
+    found = FetchSettings.from_environment()
+
+    assert found.media_hosts == found.no_storage_numbers == parts
+
+
+def test_a_jwks_url_that_is_set_is_used(environment: pytest.MonkeyPatch) -> None:
+    setting(environment, {**PROXY, "JWKS_URL": "https://id.example.com/keys"})
+
+    assert ProxySettings.from_environment().jwks_url == "https://id.example.com/keys"
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("RETENTION_DAYS", "0"),
+        ("RETENTION_DAYS", "-1"),
+        ("RETENTION_DAYS", "a year"),
+        ("RETENTION_DAYS", "1.5"),
+        ("RETENTION_DAYS", ""),
+        ("MAX_MEDIA_BYTES", "0"),
+        ("MAX_MEDIA_BYTES", "100 MB"),
+        ("MAX_MEDIA_BYTES", ""),
+        ("GRAPH_URL", ""),
+        ("GRAPH_URL", "graph.facebook.com"),
+        ("GRAPH_URL", "https://graph.facebook.com/"),
+        ("GRAPH_URL", "https://graph.facebook.com/v26.0"),
+        ("GRAPH_URL", "ftp://graph.facebook.com"),
+        ("GRAPH_URL", " https://graph.facebook.com"),
+        ("GRAPH_VERSION", ""),
+        ("GRAPH_VERSION", "26.0"),
+        ("GRAPH_VERSION", "v26"),
+        ("GRAPH_VERSION", "v26.0/"),
+        ("GRAPH_VERSION", "v26.0\n"),
+        ("GRAPH_VERSION", "latest"),
+        ("EDGE_URL", ""),
+        ("EDGE_URL", "d111111abcdef8.cloudfront.net"),
+        ("EDGE_URL", "https://d111111abcdef8.cloudfront.net/"),
+    ],
+)
+def test_a_malformed_variable_fails_the_start_and_is_named(
+    environment: pytest.MonkeyPatch, name: str, value: str
+) -> None:
+    setting(environment, {**PROXY, name: value})
+
+    with pytest.raises(ValidationError, match=name.lower()):
+        ProxySettings.from_environment()
+
+
+@pytest.mark.parametrize(("kind", "values"), ALL)
+def test_settings_never_change(environment: pytest.MonkeyPatch, kind: type[Settings], values: dict[str, str]) -> None:
+    setting(environment, values)
+    found = kind.from_environment()
+
+    with pytest.raises(ValidationError, match="frozen"):
+        found.table_name = "other"  # type: ignore[misc]
+
+    environment.setenv("TABLE_NAME", "other")
+    assert found.table_name == "table"

@@ -1,0 +1,217 @@
+"""The local run as a program, and as a library: real processes, real ports."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import requests
+
+from local.options import Options
+from local.server import serve
+from local.stack import ROOT, running_stack
+
+ADDRESSES = {"API_URL", "PAGE_URL", "EDGE_URL", "GRAPH_URL", "AWS_ENDPOINT_URL"}
+CONTRACT = ADDRESSES | {
+    "AWS_REGION",
+    "TABLE_NAME",
+    "BUCKET_NAME",
+    "QUEUE_URL",
+    "DEAD_LETTER_QUEUE_URL",
+    "APP_SECRET",
+    "VERIFY_TOKEN",
+    "PHONE_NUMBER_ID",
+    "WABA_ID",
+    "MEDIA_TOKEN",
+    "MEDIA_TOKEN_SECRET",
+}
+
+
+@pytest.fixture(name="checkout")
+def _checkout(tmp_path: Path) -> Path:
+    """Give a project folder of its own: a run must not disturb the one that a developer has going."""
+    for name in ("local", "template.yaml"):
+        (tmp_path / name).symlink_to(ROOT / name)
+    return tmp_path
+
+
+@pytest.fixture(name="program")
+def _program(checkout: Path) -> Iterator[subprocess.Popen[str]]:
+    process = start(checkout)
+    yield process
+    process.kill()
+    process.wait()
+    assert process.stdout
+    process.stdout.close()
+
+
+def start(checkout: Path, **variables: str) -> subprocess.Popen[str]:
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "GRAPH_"))}
+    return subprocess.Popen(
+        [sys.executable, "-m", "local.stack"],
+        cwd=checkout,
+        env={**kept, "API_PORT": "0", **variables},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+
+
+def announced(checkout: Path, process: subprocess.Popen[str]) -> dict[str, str]:
+    file = checkout / ".local" / "stack.env"
+    end = time.monotonic() + 40
+    while not file.exists():
+        assert process.poll() is None, process.communicate()[0]
+        assert time.monotonic() < end
+        time.sleep(0.05)
+    return dict(line.split("=", 1) for line in file.read_text().splitlines())
+
+
+def descendants(pid: int) -> list[int]:
+    """Give the processes that a process has started, and those that these have."""
+    found = []
+    for status in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            parent = int(status.read_text().rpartition(")")[2].split()[1])
+        except OSError:  # it has ended meanwhile
+            continue
+        if parent == pid:
+            found += [int(status.parent.name), *descendants(int(status.parent.name))]
+    return found
+
+
+def ended(pid: int) -> bool:
+    """Tell whether a process is gone, or only waits for its parent to notice."""
+    try:
+        return "Z" in Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except OSError:
+        return True
+
+
+def soon_ended(pids: list[int]) -> bool:
+    """Tell whether all are gone within five seconds: Python's own resource tracker ends just after its parent."""
+    end = time.monotonic() + 5
+    while not all(map(ended, pids)) and time.monotonic() < end:
+        time.sleep(0.05)
+    return all(map(ended, pids))
+
+
+linux = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+
+
+@pytest.mark.parametrize(
+    ("name", "whole_group"), [pytest.param("SIGINT", True, id="ctrl-c"), pytest.param("SIGTERM", False, id="sigterm")]
+)
+@linux
+def test_a_run_announces_itself_answers_and_ends_without_a_trace(
+    checkout: Path, program: subprocess.Popen[str], name: str, whole_group: bool
+) -> None:
+    values = announced(checkout, program)
+    handshake = {
+        "hub.mode": "subscribe",
+        "hub.verify_token": values["VERIFY_TOKEN"],
+        "hub.challenge": "4711",
+    }
+    assert values.keys() >= CONTRACT
+    assert requests.get(f"{values['API_URL']}/webhook", params=handshake, timeout=10).text == "4711"
+    assert requests.get(values["PAGE_URL"], timeout=10).status_code == 200
+    assert requests.get(f"{values['EDGE_URL']}/inline/1/2/3", timeout=10).status_code == 403
+
+    children = descendants(program.pid)
+    (os.killpg if whole_group else os.kill)(program.pid, getattr(signal, name))
+    output, _ = program.communicate(timeout=20)
+
+    assert program.returncode == 0
+    assert "Traceback" not in output
+    assert output.endswith("Stopped.\n")
+    assert len(children) >= 4
+    assert soon_ended(children)
+    assert not (checkout / ".local" / "stack.env").exists()
+    assert (checkout / ".local" / "handlers.log").exists()
+
+
+@linux
+def test_when_the_emulator_dies_the_run_says_so_and_ends(checkout: Path, program: subprocess.Popen[str]) -> None:
+    announced(checkout, program)
+    children = descendants(program.pid)
+    moto = [pid for pid in children if "local.cloud" in Path(f"/proc/{pid}/cmdline").read_text()]
+
+    os.kill(moto[0], signal.SIGKILL)
+    output, _ = program.communicate(timeout=20)
+
+    assert program.returncode == 1
+    assert "moto's server has ended" in output
+    assert "Traceback" not in output
+    assert soon_ended(children)
+
+
+@linux
+def test_a_run_that_is_killed_takes_its_processes_along(checkout: Path, program: subprocess.Popen[str]) -> None:
+    announced(checkout, program)
+    children = descendants(program.pid)
+
+    program.kill()
+    program.communicate(timeout=20)
+
+    assert soon_ended(children)
+
+
+@pytest.mark.parametrize(
+    ("variables", "message"),
+    [
+        ({"API_PORT": "eighty"}, "API_PORT must be a number"),
+        ({"GRAPH_URL": "http://127.0.0.1:1/v26.0"}, "GRAPH_URL must be an origin"),
+        ({"AWS_ENDPOINT_URL": "http://127.0.0.1:1"}, "Could not connect to the endpoint URL"),
+    ],
+)
+def test_what_cannot_work_is_said_in_one_line(checkout: Path, variables: dict[str, str], message: str) -> None:
+    process = start(checkout, **variables)
+    output, _ = process.communicate(timeout=30)
+
+    assert process.returncode == 1
+    assert message in output
+    assert len(output.splitlines()) == 1
+    assert not (checkout / ".local" / "stack.env").exists()
+
+
+def test_a_taken_port_is_named_with_a_way_out_and_a_running_stack_is_not_disturbed(checkout: Path) -> None:
+    announcement = checkout / ".local" / "stack.env"
+    announcement.parent.mkdir()
+    announcement.write_text("API_URL=the one that runs\n")
+    with serve(lambda *_: []) as taken:
+        process = start(checkout, API_PORT=str(taken.port))
+        output, _ = process.communicate(timeout=30)
+
+    assert process.returncode == 1
+    expected = f"Port {taken.port} is taken. Choose another one: API_PORT={taken.port + 1} make run\n"
+    assert output == expected
+    assert announcement.read_text() == "API_URL=the one that runs\n"
+
+
+def test_a_handler_that_does_not_start_is_named(tmp_path: Path) -> None:
+    options = Options(logs=tmp_path / "handlers.log", variables={"RETENTION_DAYS": "many"})
+
+    with pytest.raises(Exception, match="retention_days"), running_stack(options):
+        pass
+    assert "retention_days" in (tmp_path / "handlers.log").read_text()
+
+
+def test_as_a_library_it_gives_the_same_values_and_runs_functions_by_name(tmp_path: Path) -> None:
+    options = Options(logs=tmp_path / "handlers.log", parameters={"MaxMediaBytes": "2000000"})
+
+    with running_stack(options) as stack:
+        assert stack.environment.keys() >= CONTRACT
+        assert stack.environment["API_URL"] == stack.api_url
+        assert stack.template.parameter("MaxMediaBytes") == "2000000"
+        job = {"messageId": "1", "eventSource": "aws:sqs", "body": '{"message_id": "unknown"}'}
+        assert "batchItemFailures" in stack.functions.invoke("PrefetchFunction", {"Records": [job]})
+        answer = requests.get(f"{stack.api_url}/media/messages/unknown", timeout=10)
+        assert answer.json()["code"] == "unauthenticated"
+
+    with pytest.raises(requests.ConnectionError):
+        requests.get(stack.api_url, timeout=1)

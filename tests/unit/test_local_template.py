@@ -1,0 +1,218 @@
+"""What the local run takes from template.yaml, and from templates that it must not misread."""
+
+from typing import Any
+
+import pytest
+
+from local import template as templates
+from local.intrinsics import TemplateError, UnknownReference
+from local.template import Cors, Route, Template
+
+PARAMETERS = {"SigningPublicKeyPem": "PEM", "AllowedOrigins": "http://127.0.0.1:1,http://localhost:1"}
+
+
+@pytest.fixture(name="ours", scope="module")
+def _ours() -> Template:
+    return templates.load(PARAMETERS)
+
+
+def with_resources(**resources: Any) -> Template:
+    return Template({"Resources": resources})
+
+
+def function(**properties: Any) -> dict[str, Any]:
+    return {"Type": "AWS::Serverless::Function", "Properties": {"Handler": "a.b", **properties}}
+
+
+def distribution(**behaviour: Any) -> dict[str, Any]:
+    config = {"DefaultCacheBehavior": behaviour}
+    return {"Type": "AWS::CloudFront::Distribution", "Properties": {"DistributionConfig": config}}
+
+
+def headers_policy(**config: Any) -> dict[str, Any]:
+    properties = {"ResponseHeadersPolicyConfig": {"Name": "x", **config}}
+    return {"Type": "AWS::CloudFront::ResponseHeadersPolicy", "Properties": properties}
+
+
+def test_the_table_has_its_keys_indexes_and_expiry(ours: Template) -> None:
+    table = templates.tables(ours)["Table"]
+
+    keys = [part["AttributeName"] for part in table.definition["KeySchema"]]
+    indexes = {index["IndexName"]: index["Projection"] for index in table.definition["GlobalSecondaryIndexes"]}
+    assert keys == ["pk", "sk"]
+    assert indexes == {"GSI1": {"ProjectionType": "KEYS_ONLY"}, "GSI2": {"ProjectionType": "KEYS_ONLY"}}
+    assert table.ttl_attribute == "ttl"
+
+
+def test_a_stream_becomes_what_create_table_wants() -> None:
+    stream = {"StreamSpecification": {"StreamViewType": "NEW_IMAGE"}, "KeySchema": []}
+    template = with_resources(T={"Type": "AWS::DynamoDB::Table", "Properties": stream})
+
+    wanted = {"StreamEnabled": True, "StreamViewType": "NEW_IMAGE"}
+    assert templates.tables(template)["T"].definition["StreamSpecification"] == wanted
+    assert templates.tables(template)["T"].ttl_attribute is None
+
+
+def test_a_dead_letter_queue_comes_before_the_queue_that_needs_it(ours: Template) -> None:
+    names = templates.queues(ours)
+
+    attributes = templates.queue_attributes(ours.with_physical({"FetchDeadLetterQueue.Arn": "arn:dead"}), "FetchQueue")
+    assert names == ("FetchDeadLetterQueue", "FetchQueue")
+    assert '"deadLetterTargetArn": "arn:dead"' in attributes["RedrivePolicy"]
+    assert attributes["SqsManagedSseEnabled"] == "true"
+    assert all(isinstance(value, str) for value in attributes.values())
+
+
+def test_every_route_of_the_contract_is_found(ours: Template) -> None:
+    assert {(route.key, route.function) for route in templates.routes(ours)} == {
+        ("GET /webhook", "WebhookFunction"),
+        ("POST /webhook", "WebhookFunction"),
+        ("GET /media/messages/{message_id}", "MediaProxyFunction"),
+        ("HEAD /media/messages/{message_id}", "MediaProxyFunction"),
+        ("GET /api/media/messages/{message_id}", "MediaProxyFunction"),
+        ("HEAD /api/media/messages/{message_id}", "MediaProxyFunction"),
+    }
+
+
+def test_functions_have_global_and_own_variables_all_of_them_text() -> None:
+    document = {
+        "Globals": {"Function": {"Timeout": 7, "Environment": {"Variables": {"A": "1", "B": "1"}}}},
+        "Resources": {"F": function(Environment={"Variables": {"B": 2, "C": True}}, MemorySize=512)},
+    }
+
+    (own,) = templates.functions(Template(document)).values()
+
+    assert own.environment == {"A": "1", "B": "2", "C": "true"}
+    assert (own.handler, own.memory, own.timeout) == ("a.b", 512, 7.0)
+
+
+def test_a_variable_that_is_a_list_is_refused() -> None:
+    template = with_resources(F=function(Environment={"Variables": {"A": ["x"]}}))
+
+    with pytest.raises(TemplateError, match="variable A"):
+        templates.functions(template)
+
+
+def test_a_function_whose_queue_has_no_name_yet_cannot_be_resolved(ours: Template) -> None:
+    with pytest.raises(UnknownReference):
+        templates.functions(ours)
+
+
+def test_an_event_may_shorten_the_patience_of_the_api() -> None:
+    event = {"Type": "HttpApi", "Properties": {"Path": "/x", "Method": "get", "TimeoutInMillis": 5000}}
+    template = with_resources(F=function(Events={"E": event, "Q": {"Type": "SQS", "Properties": {}}}))
+
+    assert templates.routes(template) == (Route("GET", "/x", "F", 5.0),)
+
+
+@pytest.mark.parametrize(
+    "properties",
+    [{"Path": "$default", "Method": "any"}, {"Path": "/x", "Method": "get", "PayloadFormatVersion": "1.0"}],
+)
+def test_routes_that_would_run_differently_here_are_refused(properties: dict[str, str]) -> None:
+    template = with_resources(F=function(Events={"E": {"Type": "HttpApi", "Properties": properties}}))
+
+    with pytest.raises(TemplateError):
+        templates.routes(template)
+
+
+def test_routes_in_an_openapi_document_are_refused() -> None:
+    api = {"Type": "AWS::Serverless::HttpApi", "Properties": {"DefinitionBody": {}}}
+
+    with pytest.raises(TemplateError, match="OpenAPI"):
+        templates.routes(with_resources(Api=api))
+
+
+def test_a_resource_whose_condition_does_not_hold_is_not_there() -> None:
+    document = {
+        "Conditions": {"Never": {"Fn::Equals": ["a", "b"]}},
+        "Resources": {"B": {"Type": "AWS::S3::Bucket", "Condition": "Never"}, "C": {"Type": "AWS::S3::Bucket"}},
+    }
+
+    assert templates.buckets(Template(document)) == ("C",)
+
+
+def test_the_api_lets_the_given_origins_call_with_credentials(ours: Template) -> None:
+    cors = templates.api_cors(ours)
+
+    assert cors is not None
+    assert cors.origins == ("http://127.0.0.1:1", "http://localhost:1")
+    assert cors.credentials
+    assert "authorization" in [name.lower() for name in cors.headers]
+    assert "retry-after" in [name.lower() for name in cors.expose]
+
+
+@pytest.mark.parametrize(
+    ("origins", "origin", "allowed"),
+    [
+        (("http://a",), "http://a", True),
+        (("http://a",), "http://a.evil.example", False),
+        (("http://a",), "", False),
+        (("*",), "http://anything", True),
+        (("https://*",), "https://a", True),
+        (("https://*",), "http://a", False),
+    ],
+)
+def test_origins_match_whole_or_by_their_scheme(origins: tuple[str, ...], origin: str, allowed: bool) -> None:
+    assert Cors(origins).allows(origin) is allowed
+
+
+def test_the_edge_serves_each_class_with_its_own_headers(ours: Template) -> None:
+    behaviours = {own.path_pattern: own for own in templates.edge_behaviours(ours)}
+
+    assert list(behaviours) == ["inline/*", "pdf/*", "file/*", "*"]
+    assert all(own.signed for own in behaviours.values())
+    assert all(own.query_strings == ("response-content-disposition",) for own in behaviours.values())
+    assert "sandbox" in behaviours["inline/*"].headers["Content-Security-Policy"]
+    assert "sandbox" not in behaviours["pdf/*"].headers["Content-Security-Policy"]
+    assert behaviours["file/*"].headers["X-Content-Type-Options"] == "nosniff"
+    assert behaviours["file/*"].headers["Cache-Control"] == "private, max-age=86400, immutable"
+    cors = behaviours["inline/*"].cors
+    assert cors is not None
+    assert cors.origins == ("http://127.0.0.1:1", "http://localhost:1")
+
+
+def test_a_header_that_does_not_override_is_kept_apart() -> None:
+    policy = headers_policy(
+        SecurityHeadersConfig={
+            "FrameOptions": {"Override": False, "FrameOption": "DENY"},
+            "StrictTransportSecurity": {
+                "Override": True,
+                "AccessControlMaxAgeSec": 60,
+                "IncludeSubdomains": True,
+                "Preload": True,
+            },
+        }
+    )
+    template = with_resources(Distribution=distribution(ResponseHeadersPolicyId={"Ref": "P"}), P=policy)
+
+    (behaviour,) = templates.edge_behaviours(template)
+
+    assert behaviour.default_headers == {"X-Frame-Options": "DENY"}
+    assert behaviour.headers == {"Strict-Transport-Security": "max-age=60; includeSubDomains; preload"}
+    assert behaviour.cors is None
+    assert not behaviour.signed
+
+
+@pytest.mark.parametrize(
+    ("behaviour", "policy"),
+    [
+        ({"ResponseHeadersPolicyId": "67f7725c-6f97-4210-82d7-5512b31e9d03"}, {}),
+        ({"ResponseHeadersPolicyId": {"Ref": "Missing"}}, {}),
+        ({"ResponseHeadersPolicyId": {"Ref": "P"}}, {"RemoveHeadersConfig": {"Items": []}}),
+        ({"ResponseHeadersPolicyId": {"Ref": "P"}}, {"SecurityHeadersConfig": {"New": {"Override": True}}}),
+    ],
+)
+def test_an_edge_that_would_serve_other_headers_is_refused(behaviour: Any, policy: Any) -> None:
+    template = with_resources(Distribution=distribution(**behaviour), P=headers_policy(**policy))
+
+    with pytest.raises(TemplateError):
+        templates.edge_behaviours(template)
+
+
+def test_a_cache_policy_that_passes_all_query_strings_is_refused() -> None:
+    config = {"ParametersInCacheKeyAndForwardedToOrigin": {"QueryStringsConfig": {"QueryStringBehavior": "all"}}}
+    policy = {"Type": "AWS::CloudFront::CachePolicy", "Properties": {"CachePolicyConfig": config}}
+
+    with pytest.raises(TemplateError, match="all"):
+        templates.edge_behaviours(with_resources(Distribution=distribution(CachePolicyId={"Ref": "P"}), P=policy))
