@@ -1,6 +1,7 @@
 """A reverse proxy in front of the AWS emulator: it counts the calls that handlers make, and breaks them on demand."""
 
 import json
+import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from threading import Lock
@@ -47,6 +48,7 @@ class AwsProxy:
         self._pool = urllib3.PoolManager(maxsize=64, retries=False)
         self._lock = Lock()
         self._faults: list[Fault] = []
+        self._delays: dict[str, float] = {}
         self.calls: list[str] = []
         self.jobs: list[str] = []
 
@@ -55,6 +57,7 @@ class AwsProxy:
             self.calls.clear()
             self.jobs.clear()
             self._faults.clear()
+            self._delays.clear()
 
     def fail(
         self,
@@ -84,6 +87,10 @@ class AwsProxy:
         with self._lock:
             self._faults.append(Fault(operation, status, body, [None] * times, strikes))
 
+    def delay(self, operation: str, seconds: float) -> None:
+        """Hold back each call of an operation, so that calls before it overtake."""
+        self._delays[operation] = seconds
+
     def __call__(self, environ: Any, start_response: Any) -> Iterable[bytes]:
         request = Request(environ)
         body = request.get_data()
@@ -91,6 +98,7 @@ class AwsProxy:
         with self._lock:
             self.calls.append(operation)
             fault = self._struck_by(operation, body)
+        time.sleep(self._delays.get(operation, 0))
         if fault is not None and fault.body == UNPROCESSED:
             left = json.dumps({"UnprocessedItems": json.loads(body)["RequestItems"]})
             return Response(left, 200, content_type=_error_type(b"{"))(environ, start_response)

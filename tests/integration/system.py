@@ -147,14 +147,17 @@ class System:
 
     # --- a handler in a process of its own -------------------------------------------------------------------
 
-    def run(self, function: str, *events: Json) -> Json:
-        """Run a handler on events in a fresh interpreter; give its answers and what it did (see probe.py)."""
+    def run(self, function: str, *events: Json, **variables: str) -> Json:
+        """Run a handler on events in a fresh interpreter; give its answers and what it did (see probe.py).
+
+        `variables` are added to the function's environment.
+        """
         declared = self.stack.functions._functions[function]
-        variables = {**declared.environment, **self.stack.access.environment, "PYTHONDONTWRITEBYTECODE": "1"}
+        environment = {**declared.environment, **self.stack.access.environment, "PYTHONDONTWRITEBYTECODE": "1"}
         done = subprocess.run(
             [sys.executable, str(HERE / "probe.py"), declared.handler],
             input=json.dumps(events),
-            env=variables,
+            env={**environment, **variables},
             capture_output=True,
             text=True,
             timeout=60,

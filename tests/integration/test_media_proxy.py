@@ -233,6 +233,7 @@ def test_a_retry_of_what_is_there_asks_graph_nothing(system: System) -> None:
 
 def test_many_first_views_at_once_make_one_download(system: System) -> None:
     own_id = system.receive()
+    system.aws.delay("UpdateItem", 0.4)  # all have read that nobody is fetching before anybody takes the lease
 
     with ThreadPoolExecutor(10) as threads:
         answers = list(threads.map(lambda _: system.get(own_id), range(10)))

@@ -190,6 +190,19 @@ def test_one_byte_that_is_not_utf8_costs_no_message(system: System) -> None:
     assert raw in [event.get("raw_bytes") for event in system.events(since=before)]
 
 
+def test_without_any_app_secret_nothing_is_accepted_and_meta_shall_try_again(system: System) -> None:
+    empty = system.client("secretsmanager").create_secret(Name=f"empty-{time.time_ns()}", SecretString="{}")["ARN"]
+    raw = builders.wire(builders.notification(builders.image_message()))
+    post = builders.http_event("POST", "/webhook", headers=builders.signed(raw, ""), body=raw)
+    get = builders.http_event("GET", "/webhook", query={"hub.mode": "subscribe", "hub.verify_token": ""})
+
+    report = system.run("WebhookFunction", post, get, APPS_SECRET_ID=empty)
+
+    assert [answer["statusCode"] for answer in report["answers"]] == [503, 403]
+    assert json.loads(report["answers"][0]["body"])["code"] == "not_configured"
+    assert report["clients"] == ["secretsmanager"]
+
+
 # --- what is stored ----------------------------------------------------------------------------------------------
 
 

@@ -19,7 +19,7 @@ from werkzeug.wrappers import Request, Response
 
 from inbound.errors import Unauthenticated
 from local.server import serve
-from media_proxy.access import COOKIE, LEEWAY, Scope, scope_of, token_of
+from media_proxy.access import COOKIE, LEEWAY, Scope, _published_keys, scope_of, token_of
 from tests.builders import media_token
 
 SECRET, PREVIOUS, OTHER = "s" * 32, "p" * 32, "o" * 32
@@ -230,6 +230,18 @@ def test_keys_are_asked_for_once(provider: Provider) -> None:
         scope_of(token, [], provider.url)
 
     assert provider.count == 1
+
+
+def test_a_key_that_the_provider_withdraws_opens_nothing_once_the_answer_is_old(provider: Provider) -> None:
+    token = jwt.encode(claims(), EC_KEY, "ES256", headers={"kid": "ec"})
+    assert scope_of(token, [], provider.url) == ALL
+    del provider.keys[1]
+
+    answer = _published_keys(provider.url).jwk_set_cache
+    assert answer is not None
+    answer.lifespan = 0
+
+    refused(token, jwks_url=provider.url)
 
 
 def test_made_up_key_ids_do_not_make_us_ask_the_provider_each_time(provider: Provider) -> None:

@@ -457,6 +457,16 @@ def test_silence_after_some_bytes_does_not_outlast_the_time_left(meta: Stage, gr
     assert time.monotonic() - begun < 0.75
 
 
+@pytest.mark.parametrize("sent", [b"", b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n12345"], ids=["nothing", "some bytes"])
+def test_silence_over_tls_does_not_outlast_the_time_left_either(sent: bytes, tmp_path: Path) -> None:
+    with silent_tls(tmp_path, sent) as (url, certificate):
+        graph = Graph(settings(url))
+        graph._session.verify = str(certificate)
+
+        with pytest.raises(GraphTimeout):
+            download(graph, f"{url}/x", seconds=0.4)
+
+
 def test_without_time_left_nobody_is_asked(meta: Stage, graph: Graph) -> None:
     with pytest.raises(GraphTimeout):
         locate(graph, seconds=0)
