@@ -36,7 +36,7 @@ help:
 	@echo 'make run     the whole system on 127.0.0.1, no account needed (API_PORT=8080)'
 	@echo 'make test    everything that must pass'
 	@echo 'make check   the quick part of it: format, lint, types, imports, unit tests'
-	@echo 'make fix     format, and repair what the linter can'
+	@echo 'make fix     format, repair what the linter can, write events/ and docs/errors.md anew'
 	@echo 'make build   sam build (ARCH=arm64 or x86_64) into .aws-sam/build'
 	@echo 'make lock    lock the versions anew after an edit of a requirements*.in (UPGRADE=1: newest of all)'
 	@echo 'make clean   remove all that these commands made'
@@ -61,6 +61,8 @@ lint: $(READY)
 	$(BIN)/lint-imports --no-cache
 
 fix: $(READY)
+	$(BIN)/python -m tools.error_docs
+	$(BIN)/python -m tools.events
 	$(BIN)/ruff check --fix-only
 	$(BIN)/ruff format
 

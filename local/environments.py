@@ -85,7 +85,7 @@ def release() -> None:
     multiprocessing has no public way; left alone, the server would outlive us by some tenths of a second.
     """
     with _PROCESSES:
-        forkserver._forkserver._stop()  # type: ignore[attr-defined]  # noqa: SLF001
+        forkserver._forkserver._stop()  # type: ignore[attr-defined]  # noqa: SLF001  (there is no public way)
 
 
 class Environments:

@@ -264,7 +264,7 @@ class MetaSimulator:
             answer = _refused(request, error)
         return _response(answer)
 
-    def _resolve(self, request: Request, version: str, media_id: str) -> Answer:  # noqa: ARG002
+    def _resolve(self, request: Request, version: str, media_id: str) -> Answer:  # noqa: ARG002  (all answers are called alike)
         answer = self._token_problem(request) or self._description(request, media_id)
         return self._bent(request, "resolve", media_id, answer)
 
@@ -343,7 +343,7 @@ class MetaSimulator:
     def _deliver(self, request: Request) -> Answer:
         return Answer.json(_OK, asdict(self.deliver(request.get_data(cache=False))))
 
-    def _list_faults(self, request: Request) -> Answer:  # noqa: ARG002
+    def _list_faults(self, request: Request) -> Answer:  # noqa: ARG002  (all answers are called alike)
         return Answer.json(_OK, self.faults.listed())
 
     def _add_faults(self, request: Request) -> Answer:

@@ -19,10 +19,10 @@ META_GRAPH = "https://graph.facebook.com"
 
 # They open nothing but what runs on this machine.
 APP_ID = "100000000000001"
-APP_SECRET = "local-app-secret"  # noqa: S105
-VERIFY_TOKEN = "local-verify-token"  # noqa: S105
-GRAPH_TOKEN = "local-graph-token"  # noqa: S105
-MEDIA_TOKEN_SECRET = "local-media-token-secret-of-more-than-32-bytes"  # noqa: S105
+APP_SECRET = "local-app-secret"  # noqa: S105  (opens this laptop's emulators only)
+VERIFY_TOKEN = "local-verify-token"  # noqa: S105  (opens this laptop's emulators only)
+GRAPH_TOKEN = "local-graph-token"  # noqa: S105  (opens this laptop's emulators only)
+MEDIA_TOKEN_SECRET = "local-media-token-secret-of-more-than-32-bytes"  # noqa: S105  (opens this laptop's emulators only)
 PHONE_NUMBER_ID = "200000000000002"
 WABA_ID = "300000000000003"
 DISPLAY_PHONE_NUMBER = "15550001234"

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import jwt
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from inbound.errors import Unauthenticated
+from inbound.errors import InternalError, Unauthenticated
 
 COOKIE = "media_token"
 LEEWAY = 10  # seconds of clock difference
@@ -55,7 +55,11 @@ def token_of(headers: Mapping[str, str], cookies: Iterable[str], query: Mapping[
 
 
 def scope_of(token: str, secrets: Iterable[str], jwks_url: str | None = None) -> Scope:
-    """Check a token and give its scope. Raises `Unauthenticated`; what is wrong with it stays vague on purpose."""
+    """Check a token and give its scope.
+
+    Raises `Unauthenticated`, where what is wrong stays vague on purpose, or `InternalError` when the identity
+    provider does not answer.
+    """
     try:
         algorithm = jwt.get_unverified_header(token).get("alg")
         if algorithm == SHARED:
@@ -63,6 +67,8 @@ def scope_of(token: str, secrets: Iterable[str], jwks_url: str | None = None) ->
         if algorithm in PUBLISHED and jwks_url is not None:
             key = _published_keys(jwks_url).get_signing_key_from_jwt(token).key
             return Scope.model_validate(_decoded(token, key, algorithm))
+    except jwt.PyJWKClientConnectionError as error:
+        raise InternalError("The identity provider's keys cannot be read.") from error
     except (jwt.PyJWTError, ValidationError, ValueError, TypeError) as error:  # TypeError: a key of another kind
         raise Unauthenticated("The media token is not valid.") from error
     raise Unauthenticated("The media token is not valid.")
@@ -87,8 +93,8 @@ def _decoded(token: str, key: Any, algorithm: str) -> Any:
 
 @cache
 def _published_keys(url: str) -> jwt.PyJWKClient:
-    """Give the keys of an OpenID Connect provider; the client caches them and follows their rotation."""
-    return jwt.PyJWKClient(url, cache_keys=True, lifespan=300, timeout=3)
+    """Give the keys of an OpenID Connect provider; read again every five minutes, and for a key not seen yet."""
+    return jwt.PyJWKClient(url, lifespan=300, timeout=3)
 
 
 def _cookie(cookies: Iterable[str]) -> str | None:

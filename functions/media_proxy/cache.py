@@ -175,6 +175,8 @@ class _Measured:
         proven = expected.sha256 is not None and same_hash and same_size
         if not proven and content.is_answer_instead(expected.mime_type, start):
             raise MediaUrlDead("A page came instead of the media.")
+        if self.size == 0 and not proven:
+            raise MediaCorrupt("Nothing came.")
         if not same_size:
             raise MediaCorrupt(f"{self.size} bytes came, {expected.size} were declared.")
         if not same_hash:

@@ -58,7 +58,7 @@ EXTENSIONS = {
     "application/vnd.openxmlformats-officedocument.presentationml.presentation": "pptx",
 }
 UNKNOWN_TYPE = "application/octet-stream"
-LONGEST_NAME = 120  # characters; three times that many bytes still fit every file system
+LONGEST_NAME = 120  # characters; browsers shorten further what their file system cannot hold
 
 _SIGNATURES: tuple[tuple[int, bytes, str], ...] = (
     (0, b"\xff\xd8\xff", "image/jpeg"),
@@ -102,7 +102,8 @@ def sniff(head: bytes) -> str | None:
         if head[offset : offset + len(magic)] == magic:
             return kind if kind != "image/webp" or head[:4] == b"RIFF" else None
     if len(head) > 1 and head[0] == 0xFF and head[1] & 0xE0 == 0xE0:
-        return AAC if head[1] & 0x06 == 0 else MPEG_AUDIO
+        # The sync word of both; then two bits for the layer: none is AAC, I is what a text's byte order mark looks like.
+        return (AAC, MPEG_AUDIO, MPEG_AUDIO, None)[head[1] >> 1 & 3]
     return None
 
 

@@ -5,7 +5,7 @@ https://developers.facebook.com/documentation/business-messaging/whatsapp/busine
 
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from http.cookiejar import DefaultCookiePolicy
 from threading import Timer
 from typing import TYPE_CHECKING
@@ -93,21 +93,27 @@ class Graph:
 
     @contextmanager
     def _get(self, url: str, token: str, deadline: Deadline) -> Iterator[requests.Response]:
-        timeout = (min(CONNECT_TIMEOUT, deadline.left()), min(READ_TIMEOUT, deadline.left()))
+        timeout = urllib3.Timeout(connect=CONNECT_TIMEOUT, read=READ_TIMEOUT, total=deadline.left())
         if not (token.isascii() and token.isprintable()):
             raise AccessTokenInvalid("The access token holds characters that no token has.")
         headers = {"Authorization": f"Bearer {token}"}
         with _network_faults(deadline):
             response = self._session.get(url, headers=headers, timeout=timeout, allow_redirects=False, stream=True)
         # A peer that falls silent must not hold us beyond the deadline: its socket is then shut from outside.
-        watchdog = Timer(deadline.left(), response.raw.shutdown)
-        watchdog.daemon = True
-        watchdog.start()
-        try:
-            with response:
+        with response:
+            watchdog = Timer(deadline.left(), _shut, [response])
+            watchdog.daemon = True
+            watchdog.start()
+            try:
                 yield response
-        finally:
-            watchdog.cancel()
+            finally:
+                watchdog.cancel()
+
+
+def _shut(response: requests.Response) -> None:
+    """Shut a response's socket, unless its body has been read already."""
+    with suppress(RuntimeError, ValueError, OSError):
+        response.raw.shutdown()
 
 
 def _chunks(response: requests.Response, deadline: Deadline) -> Iterator[bytes]:

@@ -87,5 +87,6 @@ def outlook(media: "Media | None", now: int) -> MediaError | Literal["try", "bus
 
 def known_error(media: "Media") -> MediaError | None:
     """Make the last attempt's error again from what was noted of it."""
-    kind = BY_CODE.get(media.error_code or "")
-    return kind(media.error_detail or "") if kind else None
+    if media.error_code is None:
+        return None
+    return BY_CODE.get(media.error_code, errors.InternalError)(media.error_detail or "")

@@ -19,7 +19,14 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 from inbound import messages
 from inbound.config import WebhookSettings
 from inbound.credentials import APPS, CachedSecret
-from inbound.errors import BodyTooLarge, InboundError, NotConfigured, SignatureInvalid, VerificationFailed
+from inbound.errors import (
+    BodyTooLarge,
+    InboundError,
+    NotConfigured,
+    SignatureInvalid,
+    StoreUnavailable,
+    VerificationFailed,
+)
 from inbound.observability import logger, metrics
 from inbound.problems import problem
 from webhook import binding, payload, signature
@@ -118,7 +125,14 @@ def refuse(error: InboundError) -> Response[str]:
     return Response(answer.status, body=json.dumps(answer.body), headers=answer.headers)
 
 
+def fail(error: Exception) -> Response[str]:
+    """Answer what nobody foresaw, such as a secret that cannot be read: Meta shall try again."""
+    logger.exception("unforeseen")
+    return refuse(StoreUnavailable(type(error).__name__))
+
+
 app.exception_handler(InboundError)(refuse)
+app.exception_handler(Exception)(fail)
 
 
 @logger.inject_lambda_context(correlation_id_path=correlation_paths.API_GATEWAY_HTTP)

@@ -3,7 +3,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from email.utils import formatdate
-from typing import Any
+from typing import Any, Literal
 from urllib.parse import parse_qs, urlsplit
 
 import jwt
@@ -38,8 +38,8 @@ def break_(system: System, own_id: str, *broken: faults.Fault) -> None:
     system.stack.meta.faults.add(media_id_of(system, own_id), *broken)
 
 
-def asked(system: System, own_id: str, hop: str) -> int:
-    return len(system.stack.meta.requests(media_id_of(system, own_id), hop))  # type: ignore[arg-type]
+def asked(system: System, own_id: str, hop: faults.Hop) -> int:
+    return len(system.stack.meta.requests(media_id_of(system, own_id), hop))
 
 
 # --- the whole way -----------------------------------------------------------------------------------------------
@@ -515,9 +515,11 @@ def test_a_file_over_the_limit_is_refused_before_and_while_it_comes(system: Syst
 
 
 @pytest.mark.parametrize("form", ["hex", "base64", "absent"])
-def test_the_hash_may_come_in_hex_or_base64_or_not_at_all(system: System, form: str) -> None:
+def test_the_hash_may_come_in_hex_or_base64_or_not_at_all(
+    system: System, form: Literal["hex", "base64", "absent"]
+) -> None:
     own_id = system.receive()
-    break_(system, own_id, faults.HashAs(form=form))  # type: ignore[arg-type]
+    break_(system, own_id, faults.HashAs(form=form))
 
     assert system.bytes_of(own_id).content == builders.PHOTO.content
 

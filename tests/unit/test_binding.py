@@ -129,8 +129,9 @@ def test_apps_that_share_a_secret_write_to_the_numbers_of_both() -> None:
         assert foreign == 0
 
 
-def test_what_names_no_number_is_kept() -> None:
-    kept, foreign = judged(golden("account-update"), "ours")
+@pytest.mark.parametrize("apps", [APPS, {**APPS, "any": ANY}], ids=["bound", "one bound to all"])
+def test_what_names_no_number_is_kept(apps: dict[str, App]) -> None:
+    kept, foreign = judged(golden("account-update"), "ours", apps=apps)
 
     assert models(kept) == {"Event"}
     assert foreign == 0

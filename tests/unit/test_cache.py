@@ -11,8 +11,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from moto.server import ThreadedMotoServer
 from werkzeug.http import parse_options_header
+from werkzeug.wrappers import Request, Response
 
 from inbound.errors import GraphTimeout, InternalError, MediaCorrupt, MediaError, MediaTooLarge, MediaUrlDead
+from local.server import serve
 from media_proxy.cache import PART_SIZE, Address, Cache, Expected, Stored
 from tests.builders import ALL_SAMPLES, MIB, PHOTO, Sample
 
@@ -25,19 +27,23 @@ HTML = b"<!DOCTYPE html><html><body>Sorry, something went wrong</body></html>"
 GRAPH_ERROR = b'{"error":{"message":"Application request limit reached","code":4}}'
 
 
+def connected(url: str) -> "S3Client":
+    return boto3.client(
+        "s3",
+        region_name="us-east-1",
+        endpoint_url=url,
+        aws_access_key_id="x",
+        aws_secret_access_key="x",
+        config=Config(retries={"mode": "standard", "total_max_attempts": 1}, connect_timeout=1),
+    )
+
+
 @pytest.fixture(name="s3", scope="module")
 def _s3() -> "Iterator[S3Client]":
     server = ThreadedMotoServer("127.0.0.1", port=0, verbose=False)
     server.start()
     host, port = server.get_host_and_port()
-    yield boto3.client(
-        "s3",
-        region_name="us-east-1",
-        endpoint_url=f"http://{host}:{port}",
-        aws_access_key_id="x",
-        aws_secret_access_key="x",
-        config=Config(retries={"mode": "standard", "total_max_attempts": 1}),
-    )
+    yield connected(f"http://{host}:{port}")
     server.stop()
 
 
@@ -251,16 +257,15 @@ def test_what_s3_refuses_is_our_fault_not_the_medias(s3: "S3Client", content: by
         nowhere.delete("x")
 
 
-def test_an_s3_that_cannot_be_reached_is_our_fault_as_well() -> None:
-    gone = boto3.client(
-        "s3",
-        region_name="us-east-1",
-        endpoint_url="http://127.0.0.1:9",
-        aws_access_key_id="x",
-        aws_secret_access_key="x",
-        config=Config(retries={"mode": "standard", "total_max_attempts": 1}, connect_timeout=1),
-    )
+@pytest.mark.parametrize("status", [400, 403, 500, 503])
+def test_an_s3_that_does_not_say_whether_an_object_is_there_is_our_fault(status: int) -> None:
+    with serve(Request.application(lambda _: Response(status=status))) as server, pytest.raises(InternalError):
+        Cache(connected(server.url), "bucket").exists("x")
 
-    for call in (lambda: Cache(gone, "b").store([SMALL], expected(), ADDRESS), lambda: Cache(gone, "b").exists("x")):
+
+def test_an_s3_that_cannot_be_reached_is_our_fault_as_well() -> None:
+    cache = Cache(connected("http://127.0.0.1:9"), "bucket")
+
+    for call in (lambda: cache.store([SMALL], expected(), ADDRESS), lambda: cache.exists("x")):
         with pytest.raises(InternalError):
             call()

@@ -348,6 +348,10 @@ def test_a_plain_name_stands_in_both_forms() -> None:
     assert header == "inline; filename=\"report 1.pdf\"; filename*=UTF-8''report%201.pdf"
 
 
+def test_what_a_parameter_may_not_hold_is_escaped_even_if_a_name_should_hold_it() -> None:
+    assert content_disposition("inline", "a/b c'd").endswith("; filename*=UTF-8''a%2Fb%20c%27d")
+
+
 def test_a_name_in_any_script_arrives_unchanged_with_a_plain_stand_in() -> None:
     header = content_disposition("attachment", "請求書 Ü.pdf")
 

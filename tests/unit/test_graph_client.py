@@ -1,13 +1,24 @@
 """The client of Graph, against a server of our own: whom it asks, what it shows, and what it makes of the answers."""
 
+import socket
+import ssl
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from ipaddress import ip_address
 from pathlib import Path
+from threading import Event, Thread
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.x509.oid import NameOID
 from werkzeug.datastructures import Headers
 from werkzeug.wrappers import Request, Response
 
@@ -457,14 +468,75 @@ def test_silence_after_some_bytes_does_not_outlast_the_time_left(meta: Stage, gr
     assert time.monotonic() - begun < 0.75
 
 
-@pytest.mark.parametrize("sent", [b"", b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n12345"], ids=["nothing", "some bytes"])
+def certificate_in(folder: Path) -> Path:
+    """Make a certificate for 127.0.0.1 that signs itself; the key stands in the same file."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "127.0.0.1")])
+    begins, ends = datetime.now(UTC) - timedelta(hours=1), datetime.now(UTC) + timedelta(hours=1)
+    made = (
+        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number(), begins, ends)
+        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))]), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .sign(key, SHA256())
+    )
+    file = folder / "certificate.pem"
+    private = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    file.write_bytes(private + made.public_bytes(Encoding.PEM))
+    return file
+
+
+@contextmanager
+def silent_tls(certificate: Path, sent: bytes) -> Iterator[str]:
+    """Serve one connection over TLS: read the request, send some bytes, and fall silent."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate)
+    over = Event()
+
+    def converse(listener: socket.socket) -> None:
+        with context.wrap_socket(listener.accept()[0], server_side=True) as connection:
+            connection.recv(65_536)
+            connection.sendall(sent)
+            over.wait(5)
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = Thread(target=converse, args=(listener,))
+        thread.start()
+        yield f"https://127.0.0.1:{listener.getsockname()[1]}"
+        over.set()
+        thread.join()
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [b"", b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n12345", b"HTTP/1.1 200 OK\r\n\r\n12345"],
+    ids=["nothing", "some bytes of more", "some bytes of who knows how many"],
+)
 def test_silence_over_tls_does_not_outlast_the_time_left_either(sent: bytes, tmp_path: Path) -> None:
-    with silent_tls(tmp_path, sent) as (url, certificate):
+    certificate = certificate_in(tmp_path)
+    with silent_tls(certificate, sent) as url:
         graph = Graph(settings(url))
         graph._session.verify = str(certificate)
+        begun = time.monotonic()
 
         with pytest.raises(GraphTimeout):
             download(graph, f"{url}/x", seconds=0.4)
+
+        assert time.monotonic() - begun < 2
+
+
+def test_once_all_is_done_the_deadline_causes_nothing_in_the_background(meta: Stage, graph: Graph) -> None:
+    meta.says(PHOTO.content)
+
+    assert download(graph, f"{meta.url}/x", seconds=0.1) == PHOTO.content
+    time.sleep(0.2)  # pytest fails a test whose threads end with an error
+
+
+def test_a_file_that_is_stored_after_the_deadline_causes_nothing_in_the_background(meta: Stage, graph: Graph) -> None:
+    meta.says(PHOTO.content)
+
+    with graph.download(Located(f"{meta.url}/x", None, None, None), TOKEN, Deadline.after(0.1)) as chunks:
+        assert b"".join(chunks) == PHOTO.content
+        time.sleep(0.2)  # pytest fails a test whose threads end with an error
 
 
 def test_without_time_left_nobody_is_asked(meta: Stage, graph: Graph) -> None:

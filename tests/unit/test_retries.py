@@ -121,7 +121,7 @@ def test_quick_tries_are_for_what_passes_by_itself() -> None:
 
 @pytest.mark.parametrize(
     ("attempts", "least", "most"),
-    [(1, 5, 10), (2, 10, 20), (3, 20, 40), (9, 1280, 2560), (10, 1800, 3600), (100, 1800, 3600), (10**9, 1800, 3600)],
+    [(1, 5, 10), (2, 10, 20), (3, 20, 40), (9, 1280, 2560), (10, 1800, 3600), (100, 1800, 3600), (10**12, 1800, 3600)],
 )
 def test_the_backoff_doubles_up_to_an_hour_with_jitter_in_its_upper_half(attempts: int, least: int, most: int) -> None:
     assert (backoff(attempts, 0.0), backoff(attempts, 1.0)) == (least, most)
@@ -166,6 +166,11 @@ def test_what_is_ready_but_no_longer_there_is_tried() -> None:
 @pytest.mark.parametrize(("lease_until", "seen"), [(NOW + 1, BUSY), (NOW, BUSY), (NOW - 1, TRY)])
 def test_while_somebody_holds_the_lease_others_wait(lease_until: int, seen: str) -> None:
     assert outlook(media(FETCHING, lease_until=lease_until), NOW) == seen
+
+
+def test_only_somebody_who_is_fetching_holds_a_lease() -> None:
+    assert outlook(media(WAITING, lease_until=NOW + 9, error_code="rate_limited"), NOW) == TRY
+    assert isinstance(outlook(media(FAILED, lease_until=NOW + 9, error_code="media_too_large"), NOW), MediaError)
 
 
 def test_a_holder_that_vanished_is_waited_for_until_its_next_attempt_is_due() -> None:
