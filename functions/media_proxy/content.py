@@ -102,7 +102,7 @@ def sniff(head: bytes) -> str | None:
         if head[offset : offset + len(magic)] == magic:
             return kind if kind != "image/webp" or head[:4] == b"RIFF" else None
     if len(head) > 1 and head[0] == 0xFF and head[1] & 0xE0 == 0xE0:
-        # The sync word of both; then two bits for the layer: none is AAC, I is what a text's byte order mark looks like.
+        # The sync word of both; then the layer: 0 is AAC, and layer I looks like a text's byte order mark.
         return (AAC, MPEG_AUDIO, MPEG_AUDIO, None)[head[1] >> 1 & 3]
     return None
 

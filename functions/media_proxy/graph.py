@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from http.cookiejar import DefaultCookiePolicy
 from threading import Timer
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 import requests
@@ -93,7 +93,8 @@ class Graph:
 
     @contextmanager
     def _get(self, url: str, token: str, deadline: Deadline) -> Iterator[requests.Response]:
-        timeout = urllib3.Timeout(connect=CONNECT_TIMEOUT, read=READ_TIMEOUT, total=deadline.left())
+        # requests takes urllib3's own kind as well, which alone knows a total; only its annotations do not.
+        timeout: Any = urllib3.Timeout(connect=CONNECT_TIMEOUT, read=READ_TIMEOUT, total=deadline.left())
         if not (token.isascii() and token.isprintable()):
             raise AccessTokenInvalid("The access token holds characters that no token has.")
         headers = {"Authorization": f"Bearer {token}"}

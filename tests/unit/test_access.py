@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from jwt.algorithms import ECAlgorithm, RSAAlgorithm
 from werkzeug.wrappers import Request, Response
 
-from inbound.errors import Unauthenticated
+from inbound.errors import InternalError, Unauthenticated
 from local.server import serve
 from media_proxy.access import COOKIE, LEEWAY, Scope, _published_keys, scope_of, token_of
 from tests.builders import media_token
@@ -310,11 +310,12 @@ def test_a_provider_that_answers_nonsense_opens_nothing(provider: Provider, answ
     refused(jwt.encode(claims(), EC_KEY, "ES256", headers={"kid": "ec"}), jwks_url=provider.url)
 
 
-def test_a_provider_that_cannot_be_reached_opens_nothing() -> None:
+def test_a_provider_that_cannot_be_reached_is_not_the_tokens_fault() -> None:
     with serve(Request.application(lambda request: Response())) as server:
         gone = server.url
 
-    refused(jwt.encode(claims(), EC_KEY, "ES256", headers={"kid": "ec"}), jwks_url=gone)
+    with pytest.raises(InternalError):
+        scope_of(jwt.encode(claims(), EC_KEY, "ES256", headers={"kid": "ec"}), (), gone)
 
 
 # --- scope --------------------------------------------------------------------------------------------------

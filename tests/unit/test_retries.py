@@ -227,8 +227,8 @@ def test_each_error_comes_back_from_its_code(error: MediaError) -> None:
     assert (again.code, again.detail) == (error.code, "why")
 
 
-def test_a_code_of_another_version_is_no_error_that_we_know() -> None:
-    assert known_error(media(WAITING, error_code="from_the_future")) is None
+def test_a_code_of_another_version_is_an_error_all_the_same() -> None:
+    assert isinstance(known_error(media(FAILED, error_code="from_the_future")), errors.InternalError)
     assert known_error(media(WAITING)) is None
 
 
