@@ -48,7 +48,7 @@ test: $(READY) $(SAM_READY)
 	@$(MAKE) --no-print-directory lint
 	$(SAM) validate --lint --template template.yaml
 	@$(MAKE) --no-print-directory build-for-tests
-	$(BIN)/python -m pytest --cov --numprocesses auto --dist loadgroup
+	$(BIN)/python -m pytest --cov --numprocesses auto
 
 check: $(READY) lint
 	$(BIN)/python -m pytest tests/unit

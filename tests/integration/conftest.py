@@ -22,12 +22,13 @@ def running() -> Iterator[System]:
         proxy = AwsProxy(moto.url)
         server = serve(proxy, 0)
         access = Access({ENDPOINT: server.url})
-        options = Options(api_port=0, access=access, logs=STATE / "tests.log", announcement=None)
+        options = Options(api_port=0, access=access, logs=systems.LOGS, announcement=None)
         with running_stack(options) as stack:
             system = System(stack, proxy, Access({ENDPOINT: moto.url}))
             add_tenants(system)
             yield system
         server.close()
+        systems.LOGS.unlink()
     finally:
         moto.close()
 

@@ -1,6 +1,7 @@
 """The whole system under test, as its users reach it: over HTTP, through the table, and through the queue."""
 
 import json
+import os
 import subprocess
 import sys
 import time
@@ -21,6 +22,8 @@ from tests.builders import Json, Sample
 from tests.integration.aws_proxy import AwsProxy
 
 HERE = Path(__file__).parent
+# Tests may run in several processes at once, each with a system of its own.
+LOGS = STATE / f"tests-{os.getpid()}.log"
 # Apps and tokens beside the local ones, for what needs several.
 APP_A, APP_B, SHARED = "app-a-secret", "app-b-secret", "app-of-two-secret"
 NUMBER_A, NUMBER_B = "700000000000001", "700000000000002"
@@ -143,7 +146,7 @@ class System:
 
     def logs(self) -> str:
         """Give what all handlers have logged."""
-        return (STATE / "tests.log").read_text()
+        return LOGS.read_text()
 
     # --- a handler in a process of its own -------------------------------------------------------------------
 
