@@ -24,8 +24,8 @@ MEMBERS = """\
 what is known of the media although its bytes cannot be had: `type`, `mime_type`, `filename`, `size`, `caption`,
 `sha256`. It is left out where nothing is known, or where the caller may know nothing.
 
-`retryable` says whether asking the same again may help. When it does, `retry_after` (also as the header `Retry-After`)
-is in how many seconds, if that is known; asking earlier gives the same answer, and asks Meta nothing.
+`retryable` says whether asking the same again may help. `retry_after` (also as the header `Retry-After`) is the number
+of seconds until the next attempt, where there will be one; asking earlier gives the same answer, and asks Meta nothing.
 """
 
 MEDIA = """\

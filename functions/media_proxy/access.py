@@ -41,14 +41,15 @@ class Scope(BaseModel):
 
 
 def token_of(headers: Mapping[str, str], cookies: Iterable[str], query: Mapping[str, str]) -> str:
-    """Give the token of a request: bearer, else cookie, else `?token=`; the first present decides.
+    """Give the token of a request: bearer, else cookie, else `?token=`; the first present decides, even an empty one.
 
     Header names are lower case, cookies are `name=value`. Raises `Unauthenticated` when there is none.
     """
     scheme, _, credentials = headers.get("authorization", "").strip().partition(" ")
     if scheme.lower() == "bearer":
         return credentials.strip()
-    token = _cookie(cookies) or query.get("token")
+    cookie = _cookie(cookies)
+    token = query.get("token") if cookie is None else cookie
     if not token:
         raise Unauthenticated("Send a media token: Authorization: Bearer, the cookie media_token, or ?token=.")
     return token

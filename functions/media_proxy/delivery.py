@@ -142,11 +142,13 @@ def failure_of(error: MediaError, found: Found, desk: Desk) -> Failure:
     """Say what a failed attempt means for the next one, and log the give-up with all that Graph said."""
     now, attempts = desk.now(), found.attempts + 1
     kept = found.message.phone_number_id not in desk.no_storage_numbers
-    deadline = retries.deadline_of(int(found.message.timestamp), found.first_seen, now, kept=kept)
+    # What comes with the chat history is older than its media id.
+    sent = 0 if found.message.history else int(found.message.timestamp)
+    deadline = retries.deadline_of(sent, found.first_seen, now, kept=kept)
     settled = retries.settles(error, now, deadline)
     wait = retries.wait_after(error, attempts, random.random())
     if settled:
-        error.retryable = False
+        error.retryable, error.retry_after = False, None
     else:
         error.retry_after = wait
     logger.warning(

@@ -72,10 +72,10 @@ class Graph:
         `GraphUnavailable` when the bytes break off and `GraphTimeout` when they come too late.
         """
         with self._follow(place.url, token, deadline) as response:
-            if response.status_code in DEAD:
-                raise MediaUrlDead("The media URL is dead.", http_status=response.status_code)
             if response.status_code != 200:
                 body = b"".join(_limited(_chunks(response, deadline)))
+                if response.status_code in DEAD and not graph_errors.has_known_code(body):
+                    raise MediaUrlDead("The media URL is dead.", http_status=response.status_code)
                 raise graph_errors.error_of(response.status_code, response.headers, body, time.time())
             yield _chunks(response, deadline)
 

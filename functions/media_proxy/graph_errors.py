@@ -86,6 +86,13 @@ def error_of(status: int, headers: Mapping[str, str], body: bytes, now: float) -
     return known(_sentence(known, status, code), **facts)
 
 
+def has_known_code(body: bytes) -> bool:
+    """Tell whether an answer's body is Graph's own error with a code whose meaning is known."""
+    error = _json(body).get("error")
+    fields: Mapping[str, Any] = error if isinstance(error, dict) else {}
+    return _by_code(_integer(fields.get("code")), _integer(fields.get("error_subcode"))) is not None
+
+
 def retry_after(headers: Mapping[str, str], now: float) -> int | None:
     """Give the seconds to wait that the headers ask for: `Retry-After` (seconds or date), else the usage header.
 

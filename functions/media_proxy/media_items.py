@@ -75,6 +75,8 @@ class MediaItems:
         The next attempt is put ahead at once, so that a crash backs off as well.
         """
         free = Media.lease_until.does_not_exist() | (Media.lease_until < now)
+        # What was read must still hold: another attempt may have made it ready since.
+        unchanged = Media.fence == found.media.fence if found.media else Media.fence.does_not_exist()
         actions = [
             Media.status.set(FETCHING),
             Media.lease_until.set(now + LEASE),
@@ -84,7 +86,7 @@ class MediaItems:
             Media.attempts.add(1),
             *_expiring_with(found.message),
         ]
-        changed = self._update(found.message, actions, free)
+        changed = self._update(found.message, actions, free & unchanged)
         return None if changed is None else int(changed.fence)
 
     def ready(self, found: Found, fence: int, stored: Stored, source: str, now: int) -> Media | None:
@@ -119,13 +121,19 @@ class MediaItems:
             next_attempt.set(failure.next_attempt_at) if failure.next_attempt_at else next_attempt.remove(),
             Media.lease_until.remove(),
         ]
-        if self._update(found.message, actions, Media.fence == fence) is not None and settled:
+        mine = (Media.fence == fence) & (Media.status == FETCHING)
+        if self._update(found.message, actions, mine) is not None and settled:
             self._settle(found.message)
 
     def _partition(self, asked_id: str) -> dict[str, dict[str, Any]]:
         """Read what is known of a message id: one query. Items by sort key."""
         try:
-            answer = self._table.query(f"MSG#{key_part(asked_id)}", Message.sk.between(FIRST, LAST))
+            answer = self._table.query(
+                f"MSG#{key_part(asked_id)}",
+                Message.sk.between(FIRST, LAST),
+                # A view or a job may follow the webhook's answer within milliseconds.
+                consistent_read=True,
+            )
         except PynamoDBException as error:
             raise InternalError("Reading the table failed.") from error
         return {item["sk"]["S"]: item for item in answer["Items"]}

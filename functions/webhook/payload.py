@@ -309,6 +309,7 @@ def _message_attributes(message: Json, wamid: str, media: list[MediaObject], abo
         "referral": _json(message.get("referral"), dict),
         "errors": _json(message.get("errors"), list),
         "raw": _dump(message),
+        "history": about.past or None,
     }
     attributes |= _contact_attributes(message, about)
     attributes |= _media_attributes(media[0].kind, media[0].fields) if media else {}
@@ -518,7 +519,8 @@ def _status_records(status: object, about: _Change) -> Iterator[Record]:
     if wamid is None or name is None:
         yield _kept(status, "status_without_id", about)
         return
-    yield from _contact_aliases(_text(fields.get("recipient_user_id")), _text(fields.get("recipient_id")), about)
+    if fields.get("recipient_type") != "group":  # there recipient_id is the group, and the user one of many
+        yield from _contact_aliases(_text(fields.get("recipient_user_id")), _text(fields.get("recipient_id")), about)
     recipient_keys = ("recipient_participant_id", "recipient_user_id", "recipient_id")
     recipient = next((found for key in recipient_keys if (found := _text(fields.get(key)))), "")
     timestamp = _timestamp(fields.get("timestamp"))

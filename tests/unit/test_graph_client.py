@@ -254,7 +254,21 @@ def test_what_claims_to_be_compressed_is_not_unpacked(meta: Stage, graph: Graph)
 
 
 @pytest.mark.parametrize("status", [401, 403, 404])
-@pytest.mark.parametrize("body", ["", '{"error":{"code":190}}', "<html>"], ids=["empty", "json", "html"])
+@pytest.mark.parametrize(("code", "kind"), [(190, AccessTokenInvalid), (4, RateLimited), (2, GraphUnavailable)])
+def test_graphs_own_code_counts_more_than_the_status_of_a_download(
+    meta: Stage, graph: Graph, status: int, code: int, kind: type[MediaError]
+) -> None:
+    meta.says(f'{{"error":{{"code":{code}}}}}', status)
+
+    with pytest.raises(kind) as caught:
+        download(graph, f"{meta.url}/x")
+
+    assert type(caught.value) is kind
+    assert caught.value.graph_code == code
+
+
+@pytest.mark.parametrize("status", [401, 403, 404])
+@pytest.mark.parametrize("body", ["", '{"error":{"code":987654}}', "<html>"], ids=["empty", "json", "html"])
 def test_a_url_that_no_longer_serves_is_dead(meta: Stage, graph: Graph, status: int, body: str) -> None:
     meta.says(body, status)
 

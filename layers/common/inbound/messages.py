@@ -104,6 +104,7 @@ class Message(Item):
     errors = UnicodeAttribute(null=True)
     further_media: ListAttribute[Any] = ListAttribute(null=True)
     parent_id = UnicodeAttribute(null=True)
+    history = BooleanAttribute(null=True)
     raw = UnicodeAttribute(null=True)
     raw_s3_key = UnicodeAttribute(null=True)
     text_s3_key = UnicodeAttribute(null=True)

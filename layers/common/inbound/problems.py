@@ -53,7 +53,7 @@ def problem(error: InboundError) -> Problem:
         "retryable": _retryable(error),
     }
     headers = {"Content-Type": CONTENT_TYPE, "Cache-Control": "no-store"}
-    retry_after = error.retry_after if isinstance(error, MediaError) and error.retryable else None
+    retry_after = error.retry_after if isinstance(error, MediaError) else None
     if retry_after is not None:
         body["retry_after"] = retry_after
         headers["Retry-After"] = str(retry_after)
