@@ -86,7 +86,7 @@ class Fault(BaseModel):
         return self._bend(answer)
 
     def _bend(self, answer: Answer) -> Answer:
-        raise NotImplementedError
+        raise NotImplementedError  # each fault bends in its own way; this one is never made
 
 
 # --- another answer -----------------------------------------------------------------------------------------

@@ -185,11 +185,11 @@ def _construct_tag(loader: _Loader, suffix: str, node: yaml.Node) -> dict[str, A
         return {name: loader.construct_scalar(node)}
     if isinstance(node, yaml.SequenceNode):
         return {name: loader.construct_sequence(node, deep=True)}
-    return {name: loader.construct_mapping(node, deep=True)}  # type: ignore[arg-type]
+    return {name: loader.construct_mapping(node, deep=True)}  # type: ignore[arg-type]  # the third and last kind of node
 
 
 _Loader.add_multi_constructor("!", _construct_tag)
 _Loader.add_constructor(
     "tag:yaml.org,2002:timestamp",
-    lambda loader, node: loader.construct_scalar(node),  # type: ignore[arg-type]
+    lambda loader, node: loader.construct_scalar(node),  # type: ignore[arg-type]  # a date is always a scalar
 )

@@ -157,7 +157,7 @@ def test_settings_never_change(environment: pytest.MonkeyPatch, kind: type[Setti
     found = kind.from_environment()
 
     with pytest.raises(ValidationError, match="frozen"):
-        found.table_name = "other"  # type: ignore[misc]
+        found.table_name = "other"  # type: ignore[misc]  # the very mistake that must be refused
 
     environment.setenv("TABLE_NAME", "other")
     assert found.table_name == "table"
