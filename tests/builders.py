@@ -285,6 +285,28 @@ def http_event(
     return event
 
 
+def sqs_event(*message_ids: str) -> Json:
+    """Build the event with which SQS hands fetch jobs to the worker; each record's id is its message's.
+
+    https://docs.aws.amazon.com/lambda/latest/dg/with-sqs.html
+    """
+    return {
+        "Records": [
+            {
+                "messageId": own_id,
+                "receiptHandle": own_id,
+                "body": json.dumps({"message_id": own_id}),
+                "attributes": {"ApproximateReceiveCount": "1"},
+                "messageAttributes": {},
+                "eventSource": "aws:sqs",
+                "eventSourceARN": "arn:aws:sqs:us-east-1:123456789012:fetch",
+                "awsRegion": "us-east-1",
+            }
+            for own_id in message_ids
+        ]
+    }
+
+
 def _request_context(method: str, path: str, headers: Mapping[str, str]) -> Json:
     moment = time.time()
     return {

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from inbound import errors
-from inbound.errors import InboundError, MediaError, WebhookError
+from inbound.errors import InboundError, MediaError, StoreUnavailable, WebhookError
 from inbound.problems import CONTENT_TYPE, TABLE, problem
 
 PAGE = Path(__file__).parents[1] / "docs" / "errors.md"
@@ -50,13 +50,14 @@ WEBHOOK = """\
 
 def page() -> str:
     """Give the whole page, in Markdown."""
-    parts = [INTRODUCTION, _example(), MEMBERS, MEDIA, _table(MediaError), MEDIA_NOTES, WEBHOOK, _table(WebhookError)]
+    parts = [INTRODUCTION, _example(), MEMBERS, MEDIA, _table(MediaError), MEDIA_NOTES, WEBHOOK]
+    parts.append(_table(WebhookError, StoreUnavailable))
     return "\n".join(parts)
 
 
-def documented(root: type[InboundError]) -> list[type[InboundError]]:
-    """Give the errors under a root that have a code of their own, in the order of the table."""
-    return [error for error in TABLE if issubclass(error, root) and "code" in vars(error)]
+def documented(*roots: type[InboundError]) -> list[type[InboundError]]:
+    """Give the errors under these roots that have a code of their own, in the order of the table."""
+    return [error for error in TABLE if issubclass(error, roots) and "code" in vars(error)]
 
 
 def _example() -> str:
@@ -65,12 +66,12 @@ def _example() -> str:
     return f"```json\n{json.dumps(problem(error).body, indent=2)}\n```\n"
 
 
-def _table(root: type[InboundError]) -> str:
-    return "\n".join(["| code | status | retryable | meaning |", "|---|---|---|---|", *_rows(root), ""])
+def _table(*roots: type[InboundError]) -> str:
+    return "\n".join(["| code | status | retryable | meaning |", "|---|---|---|---|", *_rows(*roots), ""])
 
 
-def _rows(root: type[InboundError]) -> Iterator[str]:
-    for error in documented(root):
+def _rows(*roots: type[InboundError]) -> Iterator[str]:
+    for error in documented(*roots):
         answer = problem(error())
         yield f"| `{error.code}` | {answer.status} | {_retryable(error)} | {_meaning(error)} |"
 

@@ -11,13 +11,15 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 from inbound import messages
 from inbound.config import ProxySettings
 from inbound.credentials import GRAPH, SIGNING_KEYS, CachedSecret
-from inbound.errors import InboundError, InternalError, MessageNotFound, Unauthenticated
+from inbound.errors import InboundError, InternalError, MessageNotFound, StoreUnavailable, Unauthenticated
+from inbound.jobs import FetchQueue
 from inbound.observability import logger, metrics
 from inbound.problems import problem
 from media_proxy import access, responses, signing
 from media_proxy.deadline import Deadline
-from media_proxy.delivery import Asked, Desk, deliver
-from media_proxy.media_items import MediaItems
+from media_proxy.delivery import Asked, Desk, Patience, Pending, Ready, deliver
+from media_proxy.media_items import DAY, MediaItems
+from media_proxy.success import counted
 
 if TYPE_CHECKING:
     from inbound.credentials import SigningKey
@@ -25,6 +27,8 @@ if TYPE_CHECKING:
 
 METHODS = ["GET", "HEAD"]
 RESERVE = 2.0  # seconds of the function's time that are kept for noting what happened
+FOR_OTHERS = 8.0  # seconds that a view waits for somebody else's attempt
+LARGEST_AT_ONCE = 16 * 1000 * 1000  # bytes that a view waits for; what is larger is the worker's to fetch
 
 settings = ProxySettings.from_environment()
 graph_credentials = CachedSecret(settings.graph_secret_id, GRAPH)
@@ -41,8 +45,10 @@ def fetcher() -> "Fetcher":
 
 
 desk = Desk(
-    items=MediaItems(messages.connect(settings.table_name), settings.retention_days),
+    items=MediaItems(messages.connect(settings.table_name)),
+    jobs=FetchQueue(settings.queue_url),
     fetcher=fetcher,
+    retention=settings.retention_days * DAY,
     no_storage_numbers=settings.no_storage_numbers,
 )
 
@@ -61,7 +67,9 @@ def media(message_id: str) -> Response[str]:
         download=query.get("download", "") == "1",
     )
     left = app.lambda_context.get_remaining_time_in_millis() / 1000 - RESERVE
-    outcome = deliver(asked, desk, settings.edge_url, signing_key, Deadline.after(left))
+    patience = Patience(Deadline.after(left), for_others=FOR_OTHERS, largest=LARGEST_AT_ONCE)
+    outcome = deliver(asked, desk, settings.edge_url, signing_key, patience)
+    count(outcome)
     as_json = responses.wants_json(headers.get("accept", ""))
     answer = responses.answer_of(outcome, as_json=as_json, retry=asked.retry, now=desk.now())
     return Response(answer.status, body=answer.body, headers=answer.headers)
@@ -85,8 +93,17 @@ def signing_key() -> "SigningKey":
     return signing.active_key(signing_keys.get(), desk.now())
 
 
+def count(outcome: Ready | Pending | InboundError) -> None:
+    """Count a request for the success rate."""
+    for name in counted(outcome):
+        metrics.add_metric(name, "Count", 1)
+
+
 def refuse(error: InboundError) -> Response[str]:
     """Answer an error of the tree; each is logged once, here."""
+    if isinstance(error, StoreUnavailable):
+        return fail(error)
+    count(error)
     if isinstance(error, InternalError):
         logger.error("internal_error", detail=error.detail, exc_info=error)
         error.detail = f"Request {app.lambda_context.aws_request_id}."
@@ -116,5 +133,4 @@ app.not_found(not_found)
 @metrics.log_metrics(capture_cold_start_metric=True)
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     """Lambda's entry point: an HTTP API event (payload 2.0) in, its answer out."""
-    metrics.add_metric("MediaRequests", "Count", 1)
     return app.resolve(event, context)

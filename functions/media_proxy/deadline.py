@@ -17,6 +17,11 @@ class Deadline:
         """Give the deadline so many seconds from now."""
         return cls(time.monotonic() + seconds)
 
+    @property
+    def over(self) -> bool:
+        """Whether there is no time left."""
+        return time.monotonic() >= self.at
+
     def left(self) -> float:
         """Give the seconds left. Raises `GraphTimeout` when there are none."""
         left = self.at - time.monotonic()

@@ -10,6 +10,7 @@ from inbound.credentials import CachedSecret, GraphCredentials
 from inbound.errors import (
     AccessTokenInvalid,
     GraphRefused,
+    GraphTimeout,
     MediaCorrupt,
     MediaError,
     MediaExpired,
@@ -20,17 +21,17 @@ from inbound.media import sha256_hex
 from inbound.messages import Message
 from inbound.observability import logger
 from media_proxy import content, retries
+from media_proxy.attempt import Attempt, TakesTooLong
 from media_proxy.cache import Address, Cache, Expected, Stored
-from media_proxy.deadline import Deadline
 from media_proxy.graph import Graph
 from media_proxy.graph_errors import Located
-from media_proxy.sources import Source
 
 if TYPE_CHECKING:
     from inbound.config import FetchSettings
 
 TRIES = 3
 JITTER = tenacity.wait_random_exponential(multiplier=0.3, max=2)  # seconds; "full jitter"
+LONGEST_PAUSE = 10  # seconds between two quick tries; what asks for more gets its attempt later
 
 # What a download that stays dead with a fresh URL means.
 STILL_DEAD: dict[int | None, type[MediaError]] = {
@@ -55,26 +56,30 @@ class Fetcher:
         cache = Cache(clients.s3(), settings.bucket_name)
         return cls(Graph(settings), credentials, cache, settings.max_media_bytes)
 
-    def fetch(self, message: Message, source: Source, fence: int, deadline: Deadline) -> Stored:
+    def fetch(self, attempt: Attempt) -> Stored:
         """Bring the media into S3, with three quick tries for what is transient, inside the time left.
 
-        Raises the `MediaError` of the last try.
+        Raises the `MediaError` of the last try, `TakesTooLong`, or `LeaseLost`.
         """
         tries = tenacity.Retrying(
             retry=tenacity.retry_if_exception_type(retries.TRANSIENT),
-            stop=tenacity.stop_after_attempt(TRIES) | tenacity.stop_before_delay(deadline.left()),
+            stop=tenacity.stop_any(
+                tenacity.stop_after_attempt(TRIES),
+                tenacity.stop_before_delay(attempt.deadline.left()),
+                _StopBeforeLongPause(),
+            ),
             wait=_pause,
             before_sleep=_note,
             reraise=True,
         )
-        return tries(self._with_tokens, message, source, fence, deadline)
+        return tries(self._with_tokens, attempt)
 
-    def _with_tokens(self, message: Message, source: Source, fence: int, deadline: Deadline) -> Stored:
+    def _with_tokens(self, attempt: Attempt) -> Stored:
         """Try with the number's token; when Graph refuses it, once with another."""
         refused = AccessTokenInvalid("No access token is configured for this number.")
-        for token in self._tokens(message.phone_number_id):
+        for token in self._tokens(attempt.message.phone_number_id):
             try:
-                return self._download(message, source, fence, token, deadline)
+                return self._download(attempt, token)
             except AccessTokenInvalid as error:
                 refused = error
         raise refused
@@ -85,30 +90,50 @@ class Fetcher:
         yield from known
         yield from [t for t in self._credentials.refreshed().tokens_of(phone_number_id) if t not in known][:1]
 
-    def _download(self, message: Message, source: Source, fence: int, token: str, deadline: Deadline) -> Stored:
+    def _download(self, attempt: Attempt, token: str) -> Stored:
         """Locate and download; a URL that dies in between is resolved anew, once."""
         try:
-            return self._download_once(message, source, fence, token, deadline)
+            return self._download_once(attempt, token)
         except MediaUrlDead as error:
-            logger.info("media_url_dead", message_id=message.message_id, status=error.http_status)
+            logger.info("media_url_dead", message_id=attempt.message.message_id, status=error.http_status)
         try:
-            return self._download_once(message, source, fence, token, deadline)
+            return self._download_once(attempt, token)
         except MediaUrlDead as error:
             meaning = STILL_DEAD.get(error.http_status, MediaCorrupt)
             raise meaning(error.detail, http_status=error.http_status) from error
 
-    def _download_once(self, message: Message, source: Source, fence: int, token: str, deadline: Deadline) -> Stored:
-        place = self._graph.locate(source.media_id, message.phone_number_id, token, deadline)
+    def _download_once(self, attempt: Attempt, token: str) -> Stored:
+        message, deadline = attempt.message, attempt.deadline
+        attempt.lease.keep()
+        place = self._graph.locate(attempt.source.media_id, message.phone_number_id, token, deadline)
         if place.size is not None and place.size > self._limit:
             raise MediaTooLarge(f"{place.size} bytes are declared, {self._limit} are allowed.")
-        address = Address(message.phone_number_id, message.message_id, fence, content.file_name(message))
-        with self._graph.download(place, token, deadline) as chunks:
-            return self.cache.store(chunks, _expected(message, place, self._limit), address)
+        if attempt.largest is not None and (place.size or 0) > attempt.largest:
+            raise TakesTooLong
+        try:
+            return self._stored(attempt, place, token)
+        except GraphTimeout as error:
+            if attempt.largest is not None and deadline.over:
+                raise TakesTooLong from error
+            raise
+
+    def _stored(self, attempt: Attempt, place: Located, token: str) -> Stored:
+        message = attempt.message
+        address = Address(message.phone_number_id, message.message_id, attempt.lease.fence, content.file_name(message))
+        with self._graph.download(place, token, attempt.deadline) as chunks:
+            return self.cache.store(attempt.lease.over(chunks), _expected(message, place, self._limit), address)
 
 
 def _pause(state: tenacity.RetryCallState) -> float:
     """Wait as long as Graph asks, but never less than the jittered backoff."""
     return max(JITTER(state), getattr(_error(state), "retry_after", None) or 0)
+
+
+class _StopBeforeLongPause(tenacity.stop.stop_base):
+    """Stop when the pause would be so long that the time of a function is better spent on others."""
+
+    def __call__(self, retry_state: tenacity.RetryCallState) -> bool:
+        return retry_state.upcoming_sleep > LONGEST_PAUSE
 
 
 def _note(state: tenacity.RetryCallState) -> None:

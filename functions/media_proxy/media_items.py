@@ -1,28 +1,36 @@
-"""The media item of a message in the table: found with one query, begun, made ready, or failed.
+"""The media item of a message in the table: found with one query, begun, renewed, made ready, queued, or failed.
 
-Each attempt takes a fence, and only the attempt that holds the newest fence may write the outcome.
+Each attempt takes a fence, and only the attempt that holds the newest fence may write the outcome. The first write
+demands that the message is there and was not erased; all later ones demand the fence, which goes with the item.
 """
 
-from collections.abc import Sequence
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 from pynamodb.connection.table import TableConnection
-from pynamodb.exceptions import PynamoDBException
+from pynamodb.exceptions import PynamoDBException, TransactWriteError
 from pynamodb.expressions.condition import Condition
 from pynamodb.expressions.update import Action
+from pynamodb.transactions import TransactWrite
 
-from inbound.errors import InternalError
+from inbound.batches import pauses
+from inbound.errors import StoreUnavailable
 from inbound.media import key_part
-from inbound.messages import Alias, Media, Message
+from inbound.messages import Alias, Erased, Media, Message
 from inbound.observability import logger
+from media_proxy import lease
 from media_proxy.cache import Stored
-from media_proxy.retries import FAILED, FETCHING, READY, WAITING
+from media_proxy.retries import FAILED, FETCHING, QUEUED, READY, WAITING
 
 # Between these sort keys lie alias, edits, tombstone, media and message; statuses lie behind.
 FIRST, LAST = "ALIAS", "MESSAGE"
-LEASE = 45  # seconds that an attempt has for itself
 DAY = 24 * 3600
+# Why DynamoDB refuses a transaction although it is well: somebody else was faster, or is at it right now.
+# https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_TransactWriteItems.html
+LOST = frozenset({"ConditionalCheckFailed", "TransactionConflict"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +44,11 @@ class Found:
     def attempts(self) -> int:
         """Give how many attempts there have been."""
         return int(self.media.attempts) if self.media else 0
+
+    @property
+    def fence(self) -> int:
+        """Give the number of the newest attempt."""
+        return int(self.media.fence) if self.media else 0
 
     @property
     def first_seen(self) -> int | None:
@@ -53,11 +66,10 @@ class Failure:
 
 
 class MediaItems:
-    """The table, as far as media are concerned."""
+    """The table, as far as media are concerned. Everything raises `StoreUnavailable` when the table does not answer."""
 
-    def __init__(self, table: TableConnection, retention_days: int) -> None:
+    def __init__(self, table: TableConnection) -> None:
         self._table = table
-        self._retention = retention_days * DAY
 
     def find(self, asked_id: str) -> Found | None:
         """Read a message and its media by id or by old id; None when there is none, or when it was erased."""
@@ -70,27 +82,29 @@ class MediaItems:
         return Found(Message.from_raw_data(items["MESSAGE"]), media)
 
     def begin(self, found: Found, now: int, next_attempt_at: int) -> int | None:
-        """Take the lease for an attempt; give its fence, or None when somebody else holds it.
+        """Take the lease for an attempt; give its fence, or None when somebody else was faster or the message is gone.
 
         The next attempt is put ahead at once, so that a crash backs off as well.
         """
         free = Media.lease_until.does_not_exist() | (Media.lease_until < now)
-        # What was read must still hold: another attempt may have made it ready since.
-        unchanged = Media.fence == found.media.fence if found.media else Media.fence.does_not_exist()
         actions = [
             Media.status.set(FETCHING),
-            Media.lease_until.set(now + LEASE),
+            Media.lease_until.set(now + lease.SECONDS),
             Media.next_attempt_at.set(next_attempt_at),
-            Media.first_seen.set(Media.first_seen | now),
             Media.fence.add(1),
             Media.attempts.add(1),
-            *_expiring_with(found.message),
         ]
-        changed = self._update(found.message, actions, free & unchanged)
-        return None if changed is None else int(changed.fence)
+        return found.fence + 1 if self._first_write(found, actions, free, now) else None
 
-    def ready(self, found: Found, fence: int, stored: Stored, source: str, now: int) -> Media | None:
-        """Publish a stored object; None when a later attempt has overtaken this one."""
+    def renew(self, message: Message, fence: int, now: int, next_attempt_at: int) -> bool:
+        """Prolong a lease; tell whether it still holds."""
+        actions = [Media.lease_until.set(now + lease.SECONDS), Media.next_attempt_at.set(next_attempt_at)]
+        return self._update(message.message_id, actions, _mine(fence)) is not None
+
+    def ready(
+        self, message: Message, fence: int, stored: Stored, source: str, now: int, expires_at: int
+    ) -> Media | None:
+        """Publish a stored object; None when a later attempt has overtaken this one, or the message was erased."""
         actions = [
             Media.status.set(READY),
             Media.s3_key.set(stored.key),
@@ -99,18 +113,18 @@ class MediaItems:
             Media.content_type.set(stored.content_type),
             Media.resolved_source.set(source),
             Media.cached_at.set(now),
-            Media.expires_at.set(now + self._retention),
+            Media.expires_at.set(expires_at),
             Media.lease_until.remove(),
             Media.next_attempt_at.remove(),
             Media.error_code.remove(),
             Media.error_detail.remove(),
         ]
-        media = self._update(found.message, actions, Media.fence == fence)
+        media = self._update(message.message_id, actions, Media.fence == fence)
         if media is not None:
-            self._settle(found.message)
+            self.settle(message.message_id)
         return media
 
-    def failed(self, found: Found, fence: int, failure: Failure) -> None:
+    def failed(self, message: Message, fence: int, failure: Failure) -> None:
         """Note why an attempt failed; settled when there will be no next one."""
         settled = failure.next_attempt_at is None
         next_attempt = Media.next_attempt_at
@@ -121,40 +135,115 @@ class MediaItems:
             next_attempt.set(failure.next_attempt_at) if failure.next_attempt_at else next_attempt.remove(),
             Media.lease_until.remove(),
         ]
-        mine = (Media.fence == fence) & (Media.status == FETCHING)
-        if self._update(found.message, actions, mine) is not None and settled:
-            self._settle(found.message)
+        if self._update(message.message_id, actions, _mine(fence)) is not None and settled:
+            self.settle(message.message_id)
+
+    def hand_over(self, message: Message, fence: int, next_attempt_at: int) -> None:
+        """End an attempt that the worker shall make; it is queued again when it has not begun by `next_attempt_at`."""
+        actions = [Media.status.set(QUEUED), Media.next_attempt_at.set(next_attempt_at), Media.lease_until.remove()]
+        self._update(message.message_id, actions, _mine(fence))
+
+    def queued(self, found: Found, now: int, next_attempt_at: int) -> bool:
+        """Note that a job is queued for what is overdue; False when something has happened to it meanwhile."""
+        actions = [Media.status.set(QUEUED), Media.next_attempt_at.set(next_attempt_at), Media.lease_until.remove()]
+        seen = found.media.next_attempt_at if found.media else None
+        same = Media.next_attempt_at.does_not_exist() if seen is None else Media.next_attempt_at == seen
+        return self._first_write(found, actions, same, now)
+
+    def given_up(self, found: Found, failure: Failure) -> bool:
+        """Settle what nobody is fetching; False when something has happened to it meanwhile."""
+        actions = [
+            Media.status.set(FAILED),
+            Media.error_code.set(failure.code),
+            Media.error_detail.set(failure.detail),
+            Media.next_attempt_at.remove(),
+            Media.lease_until.remove(),
+        ]
+        idle = (Media.fence == found.fence) & (Media.status != READY)
+        if self._update(found.message.message_id, actions, idle) is None:
+            return False
+        self.settle(found.message.message_id)
+        return True
+
+    def settle(self, message_id: str) -> None:
+        """Take a message out of the index of unsettled media. The sweeper repairs what fails here."""
+        message = Message(f"MSG#{message_id}", "MESSAGE")
+        try:
+            message.update(actions=[Message.gsi2pk.remove(), Message.gsi2sk.remove()], condition=Message.pk.exists())
+        except PynamoDBException as error:
+            logger.warning("not_taken_out_of_unsettled", message_id=message_id, error=error.cause_response_code)
 
     def _partition(self, asked_id: str) -> dict[str, dict[str, Any]]:
         """Read what is known of a message id: one query. Items by sort key."""
-        try:
+        with _store_faults():
             answer = self._table.query(
                 f"MSG#{key_part(asked_id)}",
                 Message.sk.between(FIRST, LAST),
                 # A view or a job may follow the webhook's answer within milliseconds.
                 consistent_read=True,
             )
-        except PynamoDBException as error:
-            raise InternalError("Reading the table failed.") from error
         return {item["sk"]["S"]: item for item in answer["Items"]}
 
-    def _update(self, message: Message, actions: Sequence[Action], condition: Condition) -> Media | None:
-        """Change the media item under a condition; give it as it is then, or None when the condition fails."""
-        media = Media(f"MSG#{message.message_id}", "MEDIA")
+    def _first_write(self, found: Found, actions: Sequence[Action], condition: Condition, now: int) -> bool:
+        """Change the media item, which this may create, if it is as it was found and the message was not erased."""
+        pk = found.message.pk
+        # What was read must still hold: another attempt may have made it ready since.
+        unchanged = Media.fence == found.fence if found.fence else Media.fence.does_not_exist() | (Media.fence == 0)
+        more = [Media.first_seen.set(Media.first_seen | now), *_expiring_with(found.message)]
         try:
-            media.update(actions=list(actions), condition=condition)
-        except PynamoDBException as error:
-            if error.cause_response_code == "ConditionalCheckFailedException":
-                return None
-            raise InternalError("Writing the table failed.") from error
-        return media
+            with _store_faults(), TransactWrite(connection=self._table.connection) as transaction:
+                transaction.condition_check(Message, pk, "MESSAGE", condition=Message.pk.exists())
+                transaction.condition_check(Erased, pk, "ERASED", condition=Erased.pk.does_not_exist())
+                transaction.update(Media(pk, "MEDIA"), actions=[*actions, *more], condition=condition & unchanged)
+        except _Lost:
+            return False
+        return True
 
-    def _settle(self, message: Message) -> None:
-        """Take the message out of the index of unsettled media. The sweeper repairs what fails here."""
-        try:
-            message.update(actions=[Message.gsi2pk.remove(), Message.gsi2sk.remove()], condition=Message.pk.exists())
-        except PynamoDBException as error:
-            logger.warning("not_taken_out_of_unsettled", message_id=message.message_id, error=error.cause_response_code)
+    def _update(self, message_id: str, actions: Sequence[Action], condition: Condition) -> Media | None:
+        """Change the media item under a condition; give it as it is then, or None when the condition fails."""
+        media = Media(f"MSG#{message_id}", "MEDIA")
+        for pause in pauses():
+            try:
+                with _store_faults():
+                    media.update(actions=list(actions), condition=condition)
+            except _Lost:
+                return None
+            except _InConflict:
+                time.sleep(pause)
+            else:
+                return media
+        raise StoreUnavailable("Others go on writing the same item.")
+
+
+class _Lost(Exception):
+    """A condition does not hold (any more)."""
+
+
+class _InConflict(Exception):
+    """A transaction is writing the item right now: that of somebody who comes too late to begin an attempt."""
+
+
+@contextmanager
+def _store_faults() -> Iterator[None]:
+    """Tell a condition that does not hold from a table that does not answer."""
+    try:
+        yield
+    except TransactWriteError as error:
+        codes = {reason.code for reason in error.cancellation_reasons if reason is not None}
+        if codes and codes <= LOST:
+            raise _Lost from error
+        raise StoreUnavailable("Writing the table failed.") from error
+    except PynamoDBException as error:
+        if error.cause_response_code == "ConditionalCheckFailedException":
+            raise _Lost from error
+        if error.cause_response_code == "TransactionConflictException":
+            raise _InConflict from error
+        raise StoreUnavailable("The table does not answer.") from error
+
+
+def _mine(fence: int) -> Condition:
+    mine: Condition = (Media.fence == fence) & (Media.status == FETCHING)
+    return mine
 
 
 def _expiring_with(message: Message) -> list[Action]:

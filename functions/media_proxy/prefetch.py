@@ -12,15 +12,16 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 from inbound import messages
 from inbound.config import FetchSettings
 from inbound.credentials import GRAPH, CachedSecret
-from inbound.errors import GraphTimeout, MediaError
+from inbound.errors import MediaError
+from inbound.jobs import FetchQueue
 from inbound.observability import logger, metrics
-from media_proxy import retries
 from media_proxy.deadline import Deadline
-from media_proxy.delivery import Desk, ensure_cached, servable
+from media_proxy.delivery import Desk, Patience, ensure_cached, servable
 from media_proxy.fetch import Fetcher
-from media_proxy.media_items import MediaItems
+from media_proxy.media_items import DAY, MediaItems
 
 RESERVE = 5.0  # seconds of the function's time that are kept for noting what happened
+ENOUGH = 30.0  # seconds that a job is begun with; one that finds less is queued again
 
 settings = FetchSettings.from_environment()
 processor = BatchProcessor(event_type=EventType.SQS)
@@ -29,15 +30,27 @@ processor = BatchProcessor(event_type=EventType.SQS)
 @cache
 def desk() -> Desk:
     """Give the process's desk."""
-    credentials = CachedSecret(settings.graph_secret_id, GRAPH)
-    fetcher = Fetcher.connected(settings, credentials)
-    items = MediaItems(messages.connect(settings.table_name), settings.retention_days)
-    return Desk(items, lambda: fetcher, settings.no_storage_numbers)
+    fetcher = Fetcher.connected(settings, CachedSecret(settings.graph_secret_id, GRAPH))
+    return Desk(
+        items=MediaItems(messages.connect(settings.table_name)),
+        jobs=FetchQueue(settings.queue_url),
+        fetcher=lambda: fetcher,
+        retention=settings.retention_days * DAY,
+        no_storage_numbers=settings.no_storage_numbers,
+    )
 
 
 def prefetch(record: SQSRecord, lambda_context: LambdaContext) -> None:
-    """Do one job, `{"message_id": …}`. What raises stays in the queue and comes again."""
+    """Do one job, `{"message_id": …}`.
+
+    An attempt that fails has noted when the next one is due and is done with this job. What else raises (no job, the
+    table does not answer, a bug) stays in the queue, comes again, and ends in the dead-letter queue.
+    """
     message_id = json.loads(record.body)["message_id"]
+    left = lambda_context.get_remaining_time_in_millis() / 1000 - RESERVE
+    if left < ENOUGH:
+        desk().jobs.send([message_id])
+        return
     found = desk().items.find(message_id)
     if found is None:
         logger.warning("job_without_message", message_id=message_id)
@@ -45,14 +58,9 @@ def prefetch(record: SQSRecord, lambda_context: LambdaContext) -> None:
     if found.media is not None and servable(found.media, desk().now()):
         return
     try:
-        left = lambda_context.get_remaining_time_in_millis() / 1000 - RESERVE
-        media = ensure_cached(found, desk(), Deadline.after(left))
+        ensure_cached(found, desk(), Patience(Deadline.after(left)))
     except MediaError as error:
-        if retries.is_final(error):
-            return
-        raise
-    if media is None:
-        raise GraphTimeout("Somebody else is still fetching it.")
+        logger.info("job_done_without_media", message_id=message_id, code=error.code)
 
 
 @logger.inject_lambda_context

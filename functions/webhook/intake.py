@@ -3,13 +3,10 @@
 One bad item never poisons its batch: what DynamoDB refuses for good goes, raw, to an event item.
 """
 
-import json
-import random
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 from pynamodb.connection.table import TableConnection
@@ -17,7 +14,9 @@ from pynamodb.exceptions import PynamoDBException
 from pynamodb.expressions.condition import Condition
 
 from inbound import clients, messages
+from inbound.batches import chunks, in_parallel, pauses
 from inbound.errors import StoreUnavailable
+from inbound.jobs import FetchQueue
 from inbound.media import digest, object_key
 from inbound.observability import logger, metrics
 from webhook import payload
@@ -25,21 +24,14 @@ from webhook.payload import Delivery, Record
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
-    from mypy_boto3_sqs import SQSClient
-    from mypy_boto3_sqs.type_defs import SendMessageBatchRequestEntryTypeDef
 
 Serialized = dict[str, dict[str, Any]]
-Task = TypeVar("Task")
-Result = TypeVar("Result")
+Stored = dict[messages.Key, Serialized]
 
-# https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_BatchWriteItem.html and API_BatchGetItem.html
-BATCH_WRITE, BATCH_GET = 25, 100
-# https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SendMessageBatch.html
-BATCH_SEND = 10
+# https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_BatchWriteItem.html
+BATCH_WRITE = 25
 # DynamoDB refuses items over 400 KB; the room left is for what counts but is not counted here.
 LARGEST_ITEM = 350_000
-TRIES = 6
-FIRST_PAUSE = 0.05  # seconds; doubles, with full jitter
 # What sending the same again cannot cure.
 REFUSALS = frozenset({"ValidationException", "SerializationException"})
 
@@ -66,30 +58,27 @@ class Intake:
     """Where a delivery goes: the table, the bucket for what is too large for it, and the queue of fetch jobs."""
 
     def __init__(
-        self,
-        table: TableConnection,
-        *,
-        bucket: str,
-        queue_url: str,
-        s3: "Callable[[], S3Client]" = clients.s3,
-        sqs: "Callable[[], SQSClient]" = clients.sqs,
+        self, table: TableConnection, *, bucket: str, queue_url: str, s3: "Callable[[], S3Client]" = clients.s3
     ) -> None:
         self._table = table
         self._bucket = bucket
-        self._queue_url = queue_url
+        self._queue = FetchQueue(queue_url)
         self._s3 = s3
-        self._sqs = sqs
 
     def accept(self, records: Iterable[Record], delivery: Delivery) -> None:
-        """Store the records, then queue one fetch job for each message with a media id.
+        """Store the records, then queue one fetch job for each message whose media is unsettled.
+
+        What was erased stays erased.
 
         Raises `StoreUnavailable` when something could not be stored or queued; doing all of it again is harmless.
         """
-        kept = payload.merged(records)
-        refused = self._store([*kept, *self._moved_heads(payload.heads(kept))])
+        merged = payload.merged(records)
+        stored = self._read([*payload.tombstones(merged), *(head.key for head in payload.heads(merged))])
+        kept = payload.not_erased(merged, stored)
+        refused = self._store([*kept, *_moved_heads(payload.heads(kept), stored)])
         self._keep_refused(refused, delivery)
         lost = {record.key for record in refused}
-        self._queue([r.attributes["message_id"] for r in kept if r.has_media_id and r.key not in lost])
+        self._queue.send([r.attributes["message_id"] for r in kept if r.is_unsettled and r.key not in lost])
 
     # --- storing -----------------------------------------------------------------------------------------------
 
@@ -98,7 +87,7 @@ class Intake:
         pairs = [(record, self._fitted(record)) for record in records]
         plain = [pair for pair in pairs if pair[0].write == "put"]
         careful = [[pair] for pair in pairs if pair[0].write != "put"]
-        refused = _in_parallel(self._write, [*_chunks(plain, BATCH_WRITE), *careful])
+        refused = in_parallel(self._write, [*chunks(plain, BATCH_WRITE), *careful])
         return [record for some in refused for record in some]
 
     def _write(self, pairs: Sequence[tuple[Record, Serialized]]) -> list[Record]:
@@ -122,7 +111,7 @@ class Intake:
 
     def _put_batch(self, items: list[Serialized]) -> None:
         """Write up to 25 items, asking again for those that DynamoDB left unprocessed."""
-        for pause in _pauses():
+        for pause in pauses():
             with _store_faults():
                 answer = self._table.batch_write_item(put_items=items)
             left = answer.get("UnprocessedItems", {}).get(self._table.table_name, [])
@@ -161,51 +150,17 @@ class Intake:
             self._s3().put_object(Bucket=self._bucket, Key=key, Body=body)
         return key
 
-    # --- conversations -----------------------------------------------------------------------------------------
+    def _read(self, keys: Sequence[messages.Key]) -> Stored:
+        """Read the items at these keys, as far as there are any."""
+        with _store_faults():
+            return messages.items_at(self._table, keys)
 
-    def _moved_heads(self, heads: Sequence[Record]) -> list[Record]:
-        """Read the stored heads and keep those that this delivery moves. A race may leave one a moment old."""
-        read = _in_parallel(self._read_heads, list(_chunks(heads, BATCH_GET)))
-        stored = {(head["pk"], head["sk"]): head for some in read for head in some}
-        moved = (payload.advanced(head, stored.get(head.key)) for head in heads)
-        return [head for head in moved if head is not None]
 
-    def _read_heads(self, heads: Sequence[Record]) -> list[dict[str, Any]]:
-        keys = [dict(zip(("pk", "sk"), head.key, strict=True)) for head in heads]
-        found: list[dict[str, Any]] = []
-        for pause in _pauses():
-            with _store_faults():
-                answer = self._table.batch_get_item(keys=cast("Sequence[str]", keys))  # annotated so; it takes mappings
-            items = answer["Responses"].get(self._table.table_name, [])
-            found += [messages.Conversation.from_raw_data(item).attribute_values for item in items]
-            left = answer.get("UnprocessedKeys", {}).get(self._table.table_name, {}).get("Keys", [])
-            keys = [{name: value["S"] for name, value in key.items()} for key in left]
-            if not keys:
-                return found
-            time.sleep(pause)
-        raise StoreUnavailable("DynamoDB left keys unprocessed.")
-
-    # --- queueing ----------------------------------------------------------------------------------------------
-
-    def _queue(self, message_ids: Sequence[str]) -> None:
-        if message_ids:
-            sqs = self._sqs()  # made here, before there are threads: making a client is not thread-safe
-            _in_parallel(lambda batch: self._send(sqs, batch), list(_chunks(message_ids, BATCH_SEND)))
-
-    def _send(self, sqs: "SQSClient", message_ids: Sequence[str]) -> None:
-        """Send up to ten jobs, asking again for those that SQS failed."""
-        entries: list[SendMessageBatchRequestEntryTypeDef] = [
-            {"Id": message_id, "MessageBody": json.dumps({"message_id": message_id})} for message_id in message_ids
-        ]
-        for pause in _pauses():
-            with _store_faults():
-                answer = sqs.send_message_batch(QueueUrl=self._queue_url, Entries=entries)
-            failed = {failure["Id"] for failure in answer.get("Failed", [])}
-            entries = [entry for entry in entries if entry["Id"] in failed]
-            if not entries:
-                return
-            time.sleep(pause)
-        raise StoreUnavailable("SQS failed some jobs.")
+def _moved_heads(heads: Iterable[Record], stored: Stored) -> list[Record]:
+    """Keep the heads that this delivery moves beyond the stored ones. A race may leave one a moment old."""
+    known = {key: messages.Conversation.from_raw_data(item).attribute_values for key, item in stored.items()}
+    moved = (payload.advanced(head, known.get(head.key)) for head in heads)
+    return [head for head in moved if head is not None]
 
 
 def _serialized(model: payload.Model, attributes: dict[str, Any]) -> Serialized:
@@ -231,20 +186,3 @@ def _error_code(error: Exception) -> str | None:
     if isinstance(error, PynamoDBException):
         return error.cause_response_code
     return error.response["Error"].get("Code") if isinstance(error, ClientError) else None
-
-
-def _in_parallel(work: Callable[[Task], Result], tasks: Sequence[Task]) -> list[Result]:
-    """Do the tasks, in threads when there are many; the first failure is raised after all have ended."""
-    if len(tasks) <= 1:
-        return [work(task) for task in tasks]
-    with ThreadPoolExecutor(min(len(tasks), clients.CONNECTIONS)) as threads:
-        return list(threads.map(work, tasks))
-
-
-def _chunks(things: Sequence[Task], size: int) -> Iterator[Sequence[Task]]:
-    return (things[start : start + size] for start in range(0, len(things), size))
-
-
-def _pauses() -> Iterator[float]:
-    """Give the pause after each try, in seconds: exponential, with full jitter."""
-    return (random.uniform(0, FIRST_PAUSE * 2**attempt) for attempt in range(TRIES))

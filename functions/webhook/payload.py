@@ -7,11 +7,12 @@ Shapes: https://developers.facebook.com/documentation/business-messaging/whatsap
 """
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from inbound.media import MEDIA_TYPES, MediaObject, contact_id, digest, key_part, media_objects, message_id
+from webhook import nesting
 
 Json = Mapping[str, Any]
 Model = Literal["Message", "Status", "Change", "Conversation", "ContactAlias", "Event"]
@@ -31,6 +32,7 @@ ECHOES = "message_echoes"
 # Meta gives no media id with these: they stand for media that will come later, or never.
 STAND_INS = frozenset({"media_placeholder", "unsupported"})
 OUTSIDE_LISTING = frozenset({"edit", "revoke"})
+ERASED = "ERASED"  # the sort key of a tombstone
 
 EARLIEST, LATEST = 1_230_768_000, 4_102_444_800  # 2009, before WhatsApp; 2100
 DAY = 24 * 3600
@@ -56,9 +58,19 @@ class Record:
         return self.attributes["pk"], self.attributes["sk"]
 
     @property
+    def partition(self) -> str:
+        """The item's partition key: all that is known of one message stands under one."""
+        return str(self.attributes["pk"])
+
+    @property
     def has_media_id(self) -> bool:
-        """Tell whether this is a message whose media can be fetched."""
+        """Tell whether this is a message whose media can be named."""
         return self.attributes.get("provider_media_id") is not None
+
+    @property
+    def is_unsettled(self) -> bool:
+        """Tell whether this is a message whose media is to be fetched."""
+        return "gsi2pk" in self.attributes
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,15 +100,13 @@ class _Change:
 
 def parse(delivery: Delivery) -> list[Record]:
     """Turn the bytes of a POST into records; equal bytes give equal records (events: but for the time)."""
+    text = delivery.body.decode("utf-8-sig", "replace")
     try:
-        envelope = json.loads(delivery.body.decode("utf-8-sig", "replace"), parse_int=_integer)
-    except (ValueError, RecursionError):
-        return [_body_event("unreadable", delivery)]
-    if not isinstance(envelope, dict) or not isinstance(envelope.get("entry"), list):
-        return [_body_event("unexpected_shape", delivery)]
-    # One byte that is not UTF-8 must not cost the other messages: read what can be read, and keep the bytes.
-    kept = [] if _is_utf8(delivery.body) else [_body_event("not_utf8", delivery)]
-    return [*kept, *_envelope_records(envelope, delivery)]
+        # One byte that is not UTF-8 must not cost the other messages: read what can be read, and keep the bytes.
+        return _text_records(text, delivery, flaw=None if _is_utf8(delivery.body) else "not_utf8")
+    except RecursionError:
+        # Nor may one message that is nested too deep to be read, or to be written out again.
+        return _text_records(nesting.flattened(text), delivery, flaw="too_deep")
 
 
 def merged(records: Iterable[Record]) -> list[Record]:
@@ -107,6 +117,16 @@ def merged(records: Iterable[Record]) -> list[Record]:
         if other is None or _weight(record) >= _weight(other):
             kept[record.key] = record
     return list(kept.values())
+
+
+def tombstones(records: Iterable[Record]) -> list[tuple[str, str]]:
+    """Give the keys where a tombstone would stand for what these records are about."""
+    return [(record.partition, ERASED) for record in records if record.partition.startswith("MSG#")]
+
+
+def not_erased(records: Iterable[Record], stored: Collection[tuple[str, str]]) -> list[Record]:
+    """Leave out what is about an erased message; `stored` holds the keys that were found."""
+    return [record for record in records if (record.partition, ERASED) not in stored]
 
 
 def heads(records: Iterable[Record]) -> list[Record]:
@@ -172,19 +192,31 @@ def lacks_media_id(record: Record) -> bool:
 
 def media_keys(message: Json) -> list[str]:
     """Give the names of the keys of a message's media object, for the log: they show what Meta sent instead."""
-    fields = _mapping(json.loads(message["raw"]).get(message["type"]))
+    try:
+        fields = _mapping(json.loads(message["raw"]).get(message["type"]))
+    except RecursionError:  # it was read and written at another depth of the stack
+        return []
     return sorted(str(key)[:40] for key in fields)[:20]
 
 
 def event(content: object, reason: str, delivery: Delivery, field: str | None = None) -> Record:
     """Keep something that is not a message or status, as the JSON that it was."""
-    try:
-        return _event(reason, delivery, raw=_dump(content), field=field)
-    except RecursionError:
-        return _body_event("too_deep", delivery)
+    return _event(reason, delivery, raw=_dump(content), field=field)
 
 
 # --- walking ---------------------------------------------------------------------------------------------------
+
+
+def _text_records(text: str, delivery: Delivery, flaw: str | None) -> list[Record]:
+    """Walk the text of a body; the bytes are kept beside it when it has a flaw, or alone when it makes no sense."""
+    try:
+        envelope = json.loads(text, parse_int=_integer)
+    except ValueError:
+        return [_body_event("unreadable", delivery)]
+    if not isinstance(envelope, dict) or not isinstance(envelope.get("entry"), list):
+        return [_body_event("unexpected_shape", delivery)]
+    kept = [_body_event(flaw, delivery)] if flaw else []
+    return [*kept, *_envelope_records(envelope, delivery)]
 
 
 def _envelope_records(envelope: Json, delivery: Delivery) -> Iterator[Record]:
@@ -231,11 +263,11 @@ def _value_records(value: Json, about: _Change) -> Iterator[Record]:
             walked.add(name)
             inside = replace(about, outbound=name == ECHOES)
             for message in value[name]:
-                yield from _whole(_message_records(message, inside), about.delivery)
+                yield from _message_records(message, inside)
     if isinstance(value.get("statuses"), list):
         walked.add("statuses")
         for status in value["statuses"]:
-            yield from _whole(_status_records(status, about), about.delivery)
+            yield from _status_records(status, about)
     if about.field == "history" and isinstance(value.get("history"), list):
         walked.add("history")
         for chunk in value["history"]:
@@ -262,7 +294,7 @@ def _history_records(chunk: object, about: _Change) -> Iterator[Record]:
             continue
         inside = replace(about, thread=_text(thread.get("id")))
         for message in messages:
-            yield from _whole(_message_records(message, inside), about.delivery)
+            yield from _message_records(message, inside)
         if rest := _without(thread, {"id", "messages"}):
             yield _kept(rest, "unknown_keys", about)
 
@@ -554,17 +586,6 @@ def _body_event(reason: str, delivery: Delivery) -> Record:
         return _event(reason, delivery, raw=delivery.body.decode())
     except UnicodeDecodeError:
         return _event(reason, delivery, raw_bytes=delivery.body)
-
-
-def _whole(records: Iterator[Record], delivery: Delivery) -> list[Record]:
-    """Take one item's records, or, where it is nested too deep to be written out again, keep the bytes of the POST.
-
-    Reading nests as deep as the interpreter allows from where it began; writing begins some frames deeper.
-    """
-    try:
-        return list(records)
-    except RecursionError:
-        return [_body_event("too_deep", delivery)]
 
 
 def _event(reason: str, delivery: Delivery, *, field: str | None = None, **raw: str | bytes) -> Record:

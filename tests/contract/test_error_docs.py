@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 
 from inbound import errors
-from inbound.errors import InboundError, MediaError, WebhookError
+from inbound.errors import InboundError, MediaError, StoreUnavailable, WebhookError
 from inbound.problems import TABLE, problem
 from tools.error_docs import PAGE, documented, page
 
@@ -44,7 +44,9 @@ EVERY = [error for error in tree(InboundError) if error not in {InboundError, Me
 
 
 @pytest.mark.parametrize(
-    ("root", "published"), [(MediaError, PUBLISHED), (WebhookError, PUBLISHED_OF_WEBHOOK)], ids=["media", "webhook"]
+    ("root", "published"),
+    [(MediaError, PUBLISHED), ((WebhookError, StoreUnavailable), PUBLISHED_OF_WEBHOOK)],
+    ids=["media", "webhook"],
 )
 def test_codes_and_statuses_are_the_published_ones(
     root: type[InboundError], published: dict[str, tuple[int, bool]]

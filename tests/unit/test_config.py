@@ -3,12 +3,14 @@
 import pytest
 from pydantic import ValidationError
 
-from inbound.config import FetchSettings, ProxySettings, Settings, WebhookSettings
+from inbound.config import FetchSettings, ProxySettings, Settings, SweepSettings, WebhookSettings
 
-COMMON = {"TABLE_NAME": "table", "BUCKET_NAME": "bucket", "RETENTION_DAYS": "365"}
-WEBHOOK = {**COMMON, "QUEUE_URL": "https://sqs.eu-central-1.amazonaws.com/1/queue", "APPS_SECRET_ID": "apps"}
+QUEUE = "https://sqs.eu-central-1.amazonaws.com/1/queue"
+COMMON = {"TABLE_NAME": "table", "QUEUE_URL": QUEUE}
+STORING = {**COMMON, "BUCKET_NAME": "bucket", "RETENTION_DAYS": "365"}
+WEBHOOK = {**STORING, "APPS_SECRET_ID": "apps"}
 FETCH = {
-    **COMMON,
+    **STORING,
     "GRAPH_SECRET_ID": "graph",
     "GRAPH_URL": "https://graph.facebook.com",
     "GRAPH_VERSION": "v26.0",
@@ -22,7 +24,8 @@ PROXY = {
     "EDGE_URL": "https://d111111abcdef8.cloudfront.net",
     "JWKS_URL": "",
 }
-ALL = [(WebhookSettings, WEBHOOK), (FetchSettings, FETCH), (ProxySettings, PROXY)]
+SWEEP = {**COMMON, "NO_STORAGE_NUMBERS": ""}
+ALL = [(WebhookSettings, WEBHOOK), (FetchSettings, FETCH), (ProxySettings, PROXY), (SweepSettings, SWEEP)]
 EVERY_NAME = {*WEBHOOK, *PROXY}
 
 
@@ -45,7 +48,7 @@ def test_the_webhook_reads_its_environment(environment: pytest.MonkeyPatch) -> N
         "table_name": "table",
         "bucket_name": "bucket",
         "retention_days": 365,
-        "queue_url": "https://sqs.eu-central-1.amazonaws.com/1/queue",
+        "queue_url": QUEUE,
         "apps_secret_id": "apps",
     }
 
@@ -57,6 +60,7 @@ def test_the_proxy_reads_its_environment(environment: pytest.MonkeyPatch) -> Non
         "table_name": "table",
         "bucket_name": "bucket",
         "retention_days": 365,
+        "queue_url": QUEUE,
         "graph_secret_id": "graph",
         "graph_url": "https://graph.facebook.com",
         "graph_version": "v26.0",

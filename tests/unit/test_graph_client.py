@@ -106,6 +106,7 @@ def _stranger() -> Iterator[Stage]:
 def settings(url: str) -> FetchSettings:
     return FetchSettings(
         table_name="table",
+        queue_url="queue",
         bucket_name="bucket",
         retention_days=1,
         graph_secret_id="graph",

@@ -3,6 +3,8 @@
 config         the environment of each entry point, read once
 credentials    secrets, cached for minutes, read again when they seem stale
 clients        AWS clients, each made on first use
+batches        many small calls as few large ones
+jobs           the queue of fetch jobs
 messages       the table's items (PynamoDB)
 media          ids, keys and the one rule that finds a media id (pure)
 errors         what can go wrong, as facts (pure)

@@ -27,8 +27,7 @@ class Settings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore")
 
     table_name: str
-    bucket_name: str
-    retention_days: PositiveInt
+    queue_url: str
 
     @classmethod
     def from_environment(cls) -> Self:
@@ -37,14 +36,20 @@ class Settings(BaseModel):
         return cls.model_validate({name: os.environ[key] for name, key in names.items() if key in os.environ})
 
 
-class WebhookSettings(Settings):
+class StoringSettings(Settings):
+    """What every function has that puts something into the bucket."""
+
+    bucket_name: str
+    retention_days: PositiveInt
+
+
+class WebhookSettings(StoringSettings):
     """The webhook function's environment."""
 
-    queue_url: str
     apps_secret_id: str
 
 
-class FetchSettings(Settings):
+class FetchSettings(StoringSettings):
     """What getting media from Graph needs: the prefetch worker's environment."""
 
     graph_secret_id: str
@@ -61,3 +66,9 @@ class ProxySettings(FetchSettings):
     signing_key_secret_id: str
     edge_url: Origin
     jwks_url: OptionalText = None
+
+
+class SweepSettings(Settings):
+    """The sweeper's environment."""
+
+    no_storage_numbers: CommaList = ()

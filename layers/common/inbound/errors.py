@@ -1,12 +1,12 @@
 """Everything that can go wrong, as facts. How an error looks over HTTP stands in `problems`.
 
 InboundError
+├── StoreUnavailable            table or queue do not take everything now; doing it again will help
 ├── WebhookError                Meta's call is refused
 │   ├── VerificationFailed      GET: mode or token is wrong
 │   ├── BodyTooLarge            larger than Meta ever sends
 │   ├── SignatureInvalid        missing or wrong
-│   ├── NotConfigured           no app secret yet: fail closed
-│   └── StoreUnavailable        could not store or queue everything: Meta shall send it again
+│   └── NotConfigured           no app secret yet: fail closed
 └── MediaError                  a media request cannot be served
     ├── Unauthenticated         no token, or not valid
     ├── MessageNotFound         unknown, or not the caller's
@@ -39,6 +39,12 @@ class InboundError(Exception):
         self.detail = detail
 
 
+class StoreUnavailable(InboundError):
+    """Something could not be stored or queued; sending it again will help."""
+
+    code = "store_unavailable"
+
+
 class WebhookError(InboundError):
     """A call to the webhook that is not accepted."""
 
@@ -65,12 +71,6 @@ class NotConfigured(WebhookError):
     """No app secret is stored yet, so nothing can be trusted."""
 
     code = "not_configured"
-
-
-class StoreUnavailable(WebhookError):
-    """Something could not be stored or queued; sending it again will help."""
-
-    code = "store_unavailable"
 
 
 class MediaError(InboundError):

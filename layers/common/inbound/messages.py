@@ -13,7 +13,9 @@
 | Event       | EVENT#<digest>          | EVENT                          |
 """
 
-from typing import Any
+import time
+from collections.abc import Sequence
+from typing import Any, cast
 
 from pynamodb.attributes import (
     BinaryAttribute,
@@ -23,9 +25,31 @@ from pynamodb.attributes import (
     UnicodeAttribute,
 )
 from pynamodb.connection.table import TableConnection
+from pynamodb.indexes import GlobalSecondaryIndex, KeysOnlyProjection
 from pynamodb.models import Model
 
+from inbound.batches import chunks, in_parallel, pauses
 from inbound.clients import CONNECTIONS
+from inbound.errors import StoreUnavailable
+
+Key = tuple[str, str]
+Serialized = dict[str, dict[str, Any]]
+
+# https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_BatchGetItem.html
+BATCH_GET = 100
+
+
+class UnsettledIndex(GlobalSecondaryIndex[Any]):  # type: ignore[no-untyped-call]  # PynamoDB annotates all but this
+    """GSI2: messages whose media is not settled, in 32 partitions, oldest first."""
+
+    class Meta:
+        """PynamoDB's settings."""
+
+        index_name = "GSI2"
+        projection = KeysOnlyProjection()
+
+    gsi2pk = UnicodeAttribute(hash_key=True)
+    gsi2sk = UnicodeAttribute(range_key=True)
 
 
 class Item(Model):
@@ -47,6 +71,7 @@ class Item(Model):
     gsi2pk = UnicodeAttribute(null=True)
     gsi2sk = UnicodeAttribute(null=True)
     ttl = NumberAttribute(null=True)
+    unsettled = UnsettledIndex()
 
     @classmethod
     def _get_connection(cls) -> TableConnection:
@@ -196,7 +221,30 @@ def connect(table_name: str) -> TableConnection:
     return Item.connected()
 
 
-def size_of(item: dict[str, dict[str, Any]]) -> int:
+def items_at(table: TableConnection, keys: Sequence[Key]) -> dict[Key, Serialized]:
+    """Give the items at these keys (pk, sk), as far as there are any, in DynamoDB's own form.
+
+    Raises PynamoDB's errors, or `StoreUnavailable` when DynamoDB goes on leaving keys unread.
+    """
+    read = in_parallel(lambda batch: _read_batch(table, batch), list(chunks(list(dict.fromkeys(keys)), BATCH_GET)))
+    return {(item["pk"]["S"], item["sk"]["S"]): item for items in read for item in items}
+
+
+def _read_batch(table: TableConnection, keys: Sequence[Key]) -> list[Serialized]:
+    wanted = [{"pk": pk, "sk": sk} for pk, sk in keys]
+    found: list[Serialized] = []
+    for pause in pauses():
+        answer = table.batch_get_item(keys=cast("Sequence[str]", wanted))  # annotated so; it takes mappings
+        found += answer["Responses"].get(table.table_name, [])
+        left = answer.get("UnprocessedKeys", {}).get(table.table_name, {}).get("Keys", [])
+        wanted = [{name: value["S"] for name, value in key.items()} for key in left]
+        if not wanted:
+            return found
+        time.sleep(pause)
+    raise StoreUnavailable("DynamoDB left keys unprocessed.")
+
+
+def size_of(item: Serialized) -> int:
     """Give the size of a serialized item in bytes, as DynamoDB counts it for strings, numbers and flags.
 
     https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/CapacityUnitCalculations.html
