@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
 import threading
+from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from io import BytesIO
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, cast
 
 import boto3
 from botocore.config import Config
 from botocore.exceptions import ClientError
+from werkzeug.test import run_wsgi_app
 
 from local import template as templates
 from local.server import serve
@@ -21,11 +25,16 @@ from local.template import Table, Template
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
+    from werkzeug.datastructures import Headers
 
 ENDPOINT = "AWS_ENDPOINT_URL"
+SERVICE_IDS = {"secretsmanager": "secrets_manager"}
+"""What the variables of a service are named after, where that is not boto3's name for it."""
 PREFIX = "whatsapp-media"
 START_TIMEOUT = 30.0
 """Seconds for moto to import itself, on a slow machine."""
+TOKENS = 1000
+"""Transactions remembered by their token."""
 
 
 class CloudError(RuntimeError):
@@ -55,12 +64,19 @@ class Access:
             "AWS_DEFAULT_REGION": self.region,
         }
 
+    def endpoint(self, service: str) -> str | None:
+        """Give the origin of a service, under boto3's name for it; None is AWS itself.
+
+        https://docs.aws.amazon.com/sdkref/latest/guide/feature-ss-endpoints.html
+        """
+        own = f"{ENDPOINT}_{SERVICE_IDS.get(service, service).upper()}"
+        return self.endpoints.get(own, self.endpoints.get(ENDPOINT))
+
     def client(self, service: str) -> Any:
         """Give a boto3 client for the service, whatever this process's own environment says."""
-        own = f"{ENDPOINT}_{service.upper()}"
         return boto3.session.Session(region_name=self.region).client(
             cast("Any", service),
-            endpoint_url=self.endpoints.get(own, self.endpoints.get(ENDPOINT)),
+            endpoint_url=self.endpoint(service),
             aws_access_key_id=self.key_id,
             aws_secret_access_key=self.secret,
             aws_session_token=self.session_token,
@@ -243,6 +259,35 @@ def one_at_a_time(app: WSGIApplication) -> WSGIApplication:
     return serialised
 
 
+def once_for_each_token(app: WSGIApplication) -> WSGIApplication:
+    """Answer a transaction that is sent again under its ClientRequestToken as it was answered the first time.
+
+    An SDK sends it again when an answer comes late; moto would find the conditions broken by the first time.
+    https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_TransactWriteItems.html
+    """
+    answers: OrderedDict[str, tuple[bytes, str, Headers]] = OrderedDict()
+
+    def answered(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        if not environ.get("HTTP_X_AMZ_TARGET", "").endswith(".TransactWriteItems"):
+            return app(environ, start_response)
+        sent = environ["wsgi.input"].read(int(environ["CONTENT_LENGTH"]))
+        token = json.loads(sent).get("ClientRequestToken", "")
+        if token not in answers:
+            blocks, status, headers = run_wsgi_app(app, {**environ, "wsgi.input": BytesIO(sent)}, buffered=True)
+            body = b"".join(blocks)
+            if not token or not status.startswith("200"):
+                start_response(status, list(headers))
+                return [body]
+            answers[token] = (body, status, headers)
+            if len(answers) > TOKENS:
+                answers.popitem(last=False)
+        body, status, headers = answers[token]
+        start_response(status, list(headers))
+        return [body]
+
+    return answered
+
+
 def send_without_counting() -> None:
     """Let moto send to a queue without counting its messages.
 
@@ -271,13 +316,33 @@ def send_without_counting() -> None:
     backends.send_message = send_message
 
 
+def delete_under_lock() -> None:
+    """Let moto delete from a queue while nothing is added to it.
+
+    Deleting writes the list of messages anew, adding appends to it under a lock that deleting does not take: a job that
+    is sent at that moment would vanish.
+    """
+    from moto.sqs.models import Queue
+
+    queues: Any = Queue
+    delete = queues.delete_message
+
+    def delete_message(queue: Any, receipt_handle: str) -> None:
+        with queue._messages_lock:  # noqa: SLF001  (it is moto's own lock for this)
+            delete(queue, receipt_handle)
+
+    queues.delete_message = delete_message
+
+
 def main() -> None:
     """Serve moto on a free port, print the port, and end with standard input: with the parent process."""
     # Imported here: moto takes most of a second, and only this process needs it.
     from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 
     send_without_counting()
-    with serve(one_at_a_time(DomainDispatcherApplication(create_backend_app))) as server:
+    delete_under_lock()
+    aws = DomainDispatcherApplication(create_backend_app)
+    with serve(one_at_a_time(once_for_each_token(aws))) as server:
         print(server.port, flush=True)
         sys.stdin.read()
 

@@ -7,6 +7,7 @@ server that has imported the heavy libraries already, so that a start costs tens
 from __future__ import annotations
 
 import json
+import math
 import multiprocessing
 import os
 import sys
@@ -30,6 +31,10 @@ INIT_TIMEOUT = 30.0
 """Seconds to import a handler. Lambda gives 10; a laptop that starts many at once is slower."""
 GRACE = 2.0
 """Seconds that running invocations get when everything is closed."""
+IDLE_LIFE = 60.0
+"""Seconds after which an idle environment is ended; Lambda, too, keeps them for minutes only."""
+KEPT = 2
+"""Environments of each function that are kept, however long they are idle."""
 STARTS = os.cpu_count() or 2
 """Environments that start at once: more would only slow each other down, and those that run already."""
 
@@ -98,16 +103,20 @@ class Environments:
         *,
         logs: Path | None = None,
         limit: int = LIMIT,
+        idle_life: float = IDLE_LIFE,
     ) -> None:
         """Prepare to run the functions.
 
         `variables` reach every function beside its own: endpoints, credentials, region. What handlers print
-        is appended to the file `logs`, or goes to this process's standard error. `limit` is per function.
+        is appended to the file `logs`, or goes to this process's standard error. `limit` is per function;
+        `idle_life`, in seconds, is how long an environment beyond the few that are kept may be idle.
         """
         self._functions = {function.logical_id: function for function in functions}
         self._pools = {
             name: _Pool(_starter(function, variables, logs), limit) for name, function in self._functions.items()
         }
+        self._closing = threading.Event()
+        threading.Thread(target=self._reclaim, args=(idle_life,), daemon=True).start()
         prepare()
 
     def invoke(self, function_id: str, event: Mapping[str, Any], patience: float | None = None) -> Any:
@@ -134,8 +143,21 @@ class Environments:
         pool = self._pools[function_id]
         pool.give_back(pool.take(time.monotonic() + INIT_TIMEOUT))
 
+    def kill_busy(self, function_id: str) -> int:
+        """Kill (SIGKILL) the processes of this function that are busy now, and give their number.
+
+        Who waits for their answers gets `EnvironmentCrashed`. Raises `KeyError` for an unknown function.
+        """
+        return self._pools[function_id].kill_busy()
+
+    def _reclaim(self, idle_life: float) -> None:
+        while not self._closing.wait(idle_life / 4):
+            for pool in self._pools.values():
+                pool.reclaim(time.monotonic() - idle_life)
+
     def close(self) -> None:
         """End all environments: idle ones at once, busy ones when they are done or after a short grace."""
+        self._closing.set()
         for pool in self._pools.values():
             pool.close()
 
@@ -217,16 +239,41 @@ class _Pool:
                 environment.kill()
             elif environment:
                 self._all.add(environment)
-                self._idle.append(environment)
+                self._rest(environment)
             elif failure and self._waiting:
                 self._failures.append(failure)
             self._changed.notify_all()
 
     def give_back(self, environment: _Environment) -> None:
-        """Take an environment back that can serve another event."""
+        """Take an environment back that can serve another event, unless it was killed meanwhile."""
         with self._changed:
-            self._idle.append(environment)
+            if environment in self._all:
+                self._rest(environment)
             self._changed.notify_all()
+
+    def _rest(self, environment: _Environment) -> None:
+        environment.idle_since = time.monotonic()
+        self._idle.append(environment)
+
+    def reclaim(self, before: float) -> None:
+        """End the environments that have been idle since before a moment of the monotonic clock, but a few."""
+        with self._changed:
+            spare = len(self._all) - KEPT
+            tired = [own for own in self._idle if own.idle_since < before][: max(0, spare)]
+            self._all.difference_update(tired)
+            self._idle = [own for own in self._idle if own not in tired]
+        for environment in tired:
+            environment.end(time.monotonic() + GRACE)
+
+    def kill_busy(self) -> int:
+        """Kill the environments that are not idle, and give their number."""
+        with self._changed:
+            busy = self._all.difference(self._idle)
+            self._all -= busy
+            for environment in busy:
+                environment.kill()
+            self._changed.notify_all()
+        return len(busy)
 
     def drop(self, environment: _Environment) -> None:
         """Do away with an environment that cannot."""
@@ -253,11 +300,12 @@ class _Pool:
 
 
 class _Environment:
-    """One process with one handler, seen from outside."""
+    """One process with one handler, seen from outside. `idle_since` is a moment of the monotonic clock."""
 
     def __init__(self, name: str, timeout: float, variables: Mapping[str, str], logs: Path | None) -> None:
         """Start it and wait until its handler is imported. Raises the `InvocationError`s."""
         self._name = name
+        self.idle_since = math.inf
         self._connection, inner = multiprocessing.Pipe()
         self._process = _CONTEXT.Process(
             target=runtime.run, args=(inner, timeout, variables, str(logs) if logs else None), daemon=True

@@ -5,11 +5,14 @@ media id (or "*") and to one of the two requests, *resolve* (`GET /{version}/{me
 (`GET <url>`), and lasts for `times` requests, or until it is cleared. Faults of one request are used up in
 the order they were added: "429 twice, then 500 once, then fine" is two faults. A model's fields are its JSON,
 and `fault` is its name there.
+
+Besides, faults can strike at random: each request that meets no fault of its own, with a given probability.
 """
 
 import base64
 import itertools
 import json
+import random
 import threading
 import time
 from collections.abc import Iterable, Iterator
@@ -17,7 +20,16 @@ from dataclasses import dataclass, field, replace
 from email.utils import formatdate
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, NonNegativeInt, PositiveInt, TypeAdapter
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveInt,
+    TypeAdapter,
+    field_validator,
+)
 
 from local.notifications import encode
 
@@ -439,6 +451,26 @@ _FAULT: TypeAdapter[Fault] = TypeAdapter(AnyFault)
 _ITEMS: TypeAdapter[list[dict[str, Any]] | dict[str, Any]] = TypeAdapter(list[dict[str, Any]] | dict[str, Any])
 
 
+class RandomFaults(BaseModel):
+    """Faults that strike at random: a request meets one of those for its hop with the probability `rate`.
+
+    The same `seed` lets the same requests be struck, counted in the order they come.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    rate: Annotated[float, Field(ge=0, le=1)]
+    faults: Annotated[tuple[AnyFault, ...], Field(min_length=1)]
+    seed: int = 0
+
+    @field_validator("faults")
+    @classmethod
+    def _last(cls, faults: tuple[Fault, ...]) -> tuple[Fault, ...]:
+        if any(fault.times is not None for fault in faults):
+            raise ValueError("faults at random strike until they are cleared: leave out times")
+        return faults
+
+
 def read(body: bytes) -> list[tuple[str, Fault]]:
     """Read `{"media_id", "fault", …}`, or a list of them. Raises pydantic's ValidationError."""
     value = _ITEMS.validate_json(body)
@@ -452,6 +484,9 @@ class Faults:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._queues: dict[tuple[str, str], list[Fault]] = {}
+        self._at_random: RandomFaults | None = None
+        self._chance = random.Random()
+        self._struck = 0
 
     def add(self, media_id: str, *faults: Fault) -> None:
         """Queue faults for a media id, or for every one ("*")."""
@@ -459,17 +494,41 @@ class Faults:
             for fault in faults:
                 self._queues.setdefault((media_id, fault.hop), []).append(fault)
 
+    def strike_at_random(self, wanted: RandomFaults) -> None:
+        """Let faults strike at random from now on, instead of those before; count from zero."""
+        with self._lock:
+            self._at_random, self._chance, self._struck = wanted, random.Random(wanted.seed), 0
+
+    @property
+    def at_random(self) -> RandomFaults | None:
+        """The faults that strike at random, if any."""
+        return self._at_random
+
+    @property
+    def struck(self) -> int:
+        """How many requests have been struck at random."""
+        return self._struck
+
     def take(self, media_id: str, hop: Hop) -> Fault | None:
-        """Give the fault that strikes this request, its own before everybody's, and count it."""
+        """Give the fault that strikes this request, its own before everybody's before chance, and count it."""
         with self._lock:
             for queue in (self._queues.get((media_id, hop)), self._queues.get(("*", hop))):
                 if queue:
                     return _used(queue)
-        return None
+            return self._drawn(hop)
+
+    def _drawn(self, hop: Hop) -> Fault | None:
+        fitting = [fault for fault in self._at_random.faults if fault.hop == hop] if self._at_random else []
+        if not self._at_random or not fitting or self._chance.random() >= self._at_random.rate:
+            return None
+        self._struck += 1
+        return self._chance.choice(fitting)
 
     def clear(self, media_id: str | None = None) -> None:
-        """Forget the faults of a media id, or all."""
+        """Forget the faults of a media id, or all, those at random included."""
         with self._lock:
+            if media_id is None:
+                self._at_random, self._struck = None, 0
             for key in list(self._queues):
                 if media_id is None or key[0] == media_id:
                     del self._queues[key]

@@ -8,10 +8,14 @@ For tests and the simulator page, over HTTP (and the same in Python):
 
 POST   /simulator/media     the bytes of a file and its Content-Type → {"id", "mime_type", "sha256", "size"};
                             ?phone_number_id= of another number, ?age= in seconds, ?size= grows it with filler
+DELETE /simulator/media/ID  Graph forgets the media, as it does after 7 days → {"forgotten"}
 POST   /simulator/send      a message, see `Outgoing` → how the webhook answered
 POST   /simulator/deliver   any bytes → signed and delivered as they are
 GET    /simulator/faults    the faults in force; DELETE clears them (?media_id=)
 POST   /simulator/faults    {"media_id", "fault", …}, or a list of them, see `faults`
+GET    /simulator/random_faults  the faults that strike at random, and how many have struck; null without any
+POST   /simulator/random_faults  {"rate", "faults": [{"fault", …}, …], "seed"}: each request that has no fault of its
+                            own meets one of those for its hop with the probability rate, until faults are cleared
 GET    /simulator/requests  what Graph was asked, oldest first (?media_id=); DELETE forgets it
 """
 
@@ -34,7 +38,17 @@ from werkzeug.wrappers import Request, Response
 
 from inbound.media import message_id
 from local import faults, notifications
-from local.faults import BLOCK, Answer, Faults, Hop, graph_error, html_page, no_such_object, token_refused
+from local.faults import (
+    BLOCK,
+    Answer,
+    Faults,
+    Hop,
+    RandomFaults,
+    graph_error,
+    html_page,
+    no_such_object,
+    token_refused,
+)
 from local.notifications import Attachment, Contact, Delivery, Kind, Number
 
 MEDIA_LIFE = 7 * 24 * 3600.0
@@ -61,11 +75,14 @@ _ROUTES = Map(
         Rule(_DOWNLOADS, endpoint="download", methods=["GET"]),
         Rule("/<version:version>/<media_id>", endpoint="resolve", methods=["GET"]),
         Rule("/simulator/media", endpoint="upload", methods=["POST"]),
+        Rule("/simulator/media/<media_id>", endpoint="forget", methods=["DELETE"]),
         Rule("/simulator/send", endpoint="send", methods=["POST"]),
         Rule("/simulator/deliver", endpoint="deliver", methods=["POST"]),
         Rule("/simulator/faults", endpoint="list_faults", methods=["GET"]),
         Rule("/simulator/faults", endpoint="add_faults", methods=["POST"]),
         Rule("/simulator/faults", endpoint="clear_faults", methods=["DELETE"]),
+        Rule("/simulator/random_faults", endpoint="list_random_faults", methods=["GET"]),
+        Rule("/simulator/random_faults", endpoint="set_random_faults", methods=["POST"]),
         Rule("/simulator/requests", endpoint="list_requests", methods=["GET"]),
         Rule("/simulator/requests", endpoint="forget_requests", methods=["DELETE"]),
     ],
@@ -205,6 +222,10 @@ class MetaSimulator:
         self._media[media.id] = media
         return media
 
+    def forget_media(self, media_id: str) -> bool:
+        """Forget a media, as Meta does when its time is over; tell whether it was known."""
+        return self._media.pop(media_id, None) is not None
+
     def accept_token(self, token: str, phone_number_ids: frozenset[str] | None = None) -> None:
         """Accept another access token: for media of these numbers, or of all."""
         self._tokens[token] = phone_number_ids
@@ -270,7 +291,7 @@ class MetaSimulator:
 
     def _download(self, request: Request) -> Answer:
         media_id = request.args.get("mid", "")
-        answer = self._download_problem(request, media_id) or _file(self._media[media_id])
+        answer = self._download_problem(request) or self._file(request, media_id)
         return self._bent(request, "download", media_id, answer)
 
     def _bent(self, request: Request, hop: Hop, media_id: str, answer: Answer) -> Answer:
@@ -313,16 +334,18 @@ class MetaSimulator:
     def _url_hash(self, media_id: str, expiry: str) -> str:
         return hmac.new(self._url_key, f"{media_id}\n{expiry}".encode(), hashlib.sha256).hexdigest()
 
-    def _download_problem(self, request: Request, media_id: str) -> Answer | None:
+    def _download_problem(self, request: Request) -> Answer | None:
         if not request.headers.get("User-Agent"):
             return html_page(400, "Unsupported client")
         if _bearer(request) not in self._tokens:
             return html_page(401, "Unauthorized")
-        expiry = request.args.get("ext", "")
-        genuine = hmac.compare_digest(request.args.get("hash", "").encode(), self._url_hash(media_id, expiry).encode())
-        if not genuine or self._clock() >= int(expiry) or self._visible(request, media_id) is None:
-            return html_page(404, "URL signature expired")
-        return None
+        expiry, given = request.args.get("ext", ""), request.args.get("hash", "")
+        genuine = hmac.compare_digest(given.encode(), self._url_hash(request.args.get("mid", ""), expiry).encode())
+        return None if genuine and self._clock() < int(expiry) else _dead_url()
+
+    def _file(self, request: Request, media_id: str) -> Answer:
+        media = self._visible(request, media_id)
+        return Answer(_OK, media.mime_type, media.blocks(), media.size) if media else _dead_url()
 
     # --- /simulator -----------------------------------------------------------------------------------------
 
@@ -336,6 +359,9 @@ class MetaSimulator:
         )
         described = {"id": media.id, "mime_type": media.mime_type, "sha256": media.sha256, "size": media.size}
         return Answer.json(201, described)
+
+    def _forget(self, request: Request, media_id: str) -> Answer:  # noqa: ARG002  (all answers are called alike)
+        return Answer.json(_OK, {"forgotten": self.forget_media(media_id)})
 
     def _send(self, request: Request) -> Answer:
         return Answer.json(_OK, asdict(self.send(Outgoing.model_validate_json(request.get_data()))))
@@ -354,6 +380,14 @@ class MetaSimulator:
     def _clear_faults(self, request: Request) -> Answer:
         self.faults.clear(request.args.get("media_id"))
         return self._list_faults(request)
+
+    def _list_random_faults(self, request: Request) -> Answer:  # noqa: ARG002  (all answers are called alike)
+        wanted = self.faults.at_random
+        return Answer.json(_OK, wanted and {**wanted.model_dump(mode="json"), "struck": self.faults.struck})
+
+    def _set_random_faults(self, request: Request) -> Answer:
+        self.faults.strike_at_random(RandomFaults.model_validate_json(request.get_data()))
+        return self._list_random_faults(request)
 
     def _list_requests(self, request: Request) -> Answer:
         return Answer.json(_OK, [asdict(asked) for asked in self.requests(request.args.get("media_id"))])
@@ -390,8 +424,8 @@ def _bearer(request: Request) -> str:
     return token.strip() if scheme.lower() == "bearer" else ""
 
 
-def _file(media: Media) -> Answer:
-    return Answer(_OK, media.mime_type, media.blocks(), media.size)
+def _dead_url() -> Answer:
+    return html_page(404, "URL signature expired")
 
 
 def _noted(request: Request, hop: Hop, media_id: str, status: int, now: float) -> Asked:

@@ -40,7 +40,8 @@ class Options:
     """What can be chosen. Port 0 is a free one, `graph_url` of None the simulator, `logs` of None stderr.
 
     `parameters` override the template's, `variables` the environments of the functions. `announcement` is the file
-    that holds addresses and credentials while the system is ready.
+    that holds addresses and credentials while the system is ready. `background` is whether the queue worker and the
+    schedules run all the time.
     """
 
     api_port: int = 0
@@ -51,20 +52,20 @@ class Options:
     variables: Mapping[str, str] = field(default_factory=dict)
     logs: Path | None = None
     announcement: Path | None = None
+    background: bool = True
 
 
-def options_from(
-    environment: Mapping[str, str], *, logs: Path | None = None, announcement: Path | None = None
-) -> Options:
+def options_from(environment: Mapping[str, str]) -> Options:
     """Read API_PORT, GRAPH_URL, GRAPH_TOKEN, AWS_ENDPOINT_URL* and AWS_REGION. Raises `BadSetting`."""
     graph_url = environment.get("GRAPH_URL") or None
+    access = access_from(environment)
+    for name, url in access.endpoints.items():
+        _origin(name, url)
     return Options(
         api_port=_port(environment.get("API_PORT") or str(DEFAULT_PORT)),
         graph_url=_origin("GRAPH_URL", graph_url) if graph_url else None,
         graph_token=environment.get("GRAPH_TOKEN") or GRAPH_TOKEN,
-        access=access_from(environment),
-        logs=logs,
-        announcement=announcement,
+        access=access,
     )
 
 
@@ -75,10 +76,19 @@ def _port(text: str) -> int:
 
 
 def _origin(name: str, text: str) -> str:
-    url = urlsplit(text.strip().rstrip("/"))
-    if url.scheme not in ("http", "https") or not url.netloc or url.path or url.query or url.fragment:
+    trimmed = text.strip().rstrip("/")
+    if not _is_origin(trimmed):
         raise BadSetting(f"{name} must be an origin such as http://127.0.0.1:9000, not {text!r}")
-    return url.geturl()
+    return urlsplit(trimmed).geturl()
+
+
+def _is_origin(text: str) -> bool:
+    try:
+        url = urlsplit(text)
+        known = url.scheme in ("http", "https") and bool(url.hostname) and url.port != 0
+    except ValueError:  # a port of six digits, half an IPv6 address
+        return False
+    return known and not (url.path or url.query or url.fragment)
 
 
 def graph_parameters(graph_url: str) -> dict[str, str]:

@@ -37,8 +37,8 @@ class MediaFrame {
     this.start();
   }
 
-  /** The table says that the media is there now: what was waiting or had failed looks again. */
-  becameReady() {
+  /** The table says that the media is settled now: what was waiting or had failed looks again. */
+  settled() {
     if (this.#state !== "shown" && this.#state !== "loading") this.start();
   }
 
@@ -154,12 +154,27 @@ function kindOf(message) {
   return message.animated ? "animated sticker" : message.type;
 }
 
+/** Say where the media is: a class for its colour, and words from its item in the table. */
 function mediaState(message) {
-  const { status, error_code: code, size, resolved_source: source } = message.media;
+  const { status, error_code: code, attempts, size, resolved_source: source } = message.media;
   if (message.media_unavailable) return ["failed", `never delivered: ${message.media_unavailable}`];
   if (!message.provider_media_id) return ["", ""];
-  if (status === "ready") return ["ready", ["cached", readableSize(size), source].filter(Boolean).join(" · ")];
-  return code ? ["failed", code] : ["pending", "not cached yet"];
+  const tried = attempts > 0 ? `${attempts} ${attempts === 1 ? "attempt" : "attempts"}` : "";
+  const joined = (...words) => words.filter(Boolean).join(" · ");
+  switch (status) {
+    case "ready": return ["ready", joined("cached", readableSize(size), source, tried)];
+    case "failed": return ["failed", joined("given up", code, tried)];
+    case "waiting": return ["pending", joined("waiting", code, tried, nextAttempt(message.media))];
+    case "queued": return ["pending", joined("queued for the worker", tried)];
+    case "fetching": return ["pending", joined("being fetched", tried)];
+    default: return ["pending", "not tried yet"];
+  }
+}
+
+function nextAttempt({ next_attempt_at: at }) {
+  if (typeof at !== "number") return "";
+  const seconds = Math.ceil(at - Date.now() / 1000);
+  return seconds > 0 ? `next attempt in ${seconds} s` : "next attempt is due";
 }
 
 function messageCard(message) {
@@ -175,9 +190,11 @@ function messageCard(message) {
     frame?.element ?? null,
     make("p", { className: "words", hidden: !(message.caption || message.text) }, message.caption || message.text || ""),
     make("div", { className: "fine" }, make("code", {}, message.message_id), state));
+  let status = message.media.status;
   const update = (newer) => {
     [state.className, state.textContent] = mediaState(newer);
-    if (newer.media.status === "ready") frame?.becameReady();
+    if (newer.media.status !== status && ["ready", "failed"].includes(newer.media.status)) frame?.settled();
+    status = newer.media.status;
   };
   return { element, update };
 }

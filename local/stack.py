@@ -6,9 +6,11 @@ edge for CloudFront, a gateway for API Gateway. Handlers are told where they are
 
 from __future__ import annotations
 
+import fcntl
 import logging
 import os
 import signal
+import subprocess
 import sys
 import threading
 import time
@@ -18,12 +20,13 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, cast
 from urllib.parse import urlsplit
 
 from botocore.exceptions import BotoCoreError, ClientError
 
 from local import environments as lambdas
+from local import event_sources
 from local import template as templates
 from local.cloud import ENDPOINT, Access, CloudError, Moto, provision
 from local.edge import Edge, readable_keys
@@ -57,8 +60,6 @@ if TYPE_CHECKING:
 ROOT = templates.PATH.parent
 STATE = ROOT / ".local"
 """The one folder that the local run writes to."""
-ANNOUNCEMENT = STATE / "stack.env"
-LOGS = STATE / "handlers.log"
 PAUSE = 0.5
 """Seconds between two looks at the processes."""
 
@@ -75,6 +76,8 @@ class Stack:
     bucket_name: str
     queue_url: str
     dead_letter_queue_url: str
+    apps_secret_id: str
+    retention_days: str
     app_secret: str
     verify_token: str
     phone_number_id: str
@@ -98,6 +101,15 @@ class Stack:
     def alive(self) -> bool:
         """Whether every process that nothing replaces is running."""
         return self.moto is None or self.moto.alive
+
+    @contextmanager
+    def background(self) -> Iterator[None]:
+        """Let the queue worker and the schedules run meanwhile. A batch in progress at the end is not lost.
+
+        With `Options.background` they run all the time, and this would be a second worker.
+        """
+        with event_sources.running(self.template, self.access, self.functions):
+            yield
 
 
 class _Later:
@@ -154,8 +166,10 @@ def running_stack(options: Options | None = None) -> Iterator[Stack]:
         functions = closing.enter_context(_functions(template, places, access, options))
         stack = _assembled(options, places, access, template, functions, moto)
         _open(places, stack, public_key, own_graph=options.graph_url is None)
-        _warm(template, functions)
+        _warm(template, functions, background=options.background)
         closing.callback(places.close)  # before the rest ends, so that nobody is served by half a system
+        if options.background:
+            closing.enter_context(stack.background())
         if options.announcement:
             closing.enter_context(_announced(stack, options.announcement))
         yield stack
@@ -224,6 +238,8 @@ def _assembled(
         bucket_name=template.resolve({"Ref": "Bucket"}),
         queue_url=template.resolve({"Ref": "FetchQueue"}),
         dead_letter_queue_url=template.resolve({"Ref": "FetchDeadLetterQueue"}),
+        apps_secret_id=template.resolve({"Ref": "AppsSecret"}),
+        retention_days=str(template.parameter("RetentionDays")),
         app_secret=APP_SECRET,
         verify_token=VERIFY_TOKEN,
         phone_number_id=PHONE_NUMBER_ID,
@@ -274,9 +290,11 @@ def _open(places: _Places, stack: Stack, public_key: str, *, own_graph: bool) ->
     places.api.app = Gateway(templates.routes(template), templates.api_cors(template), stack.functions).app
 
 
-def _warm(template: Template, functions: Environments) -> None:
-    """Start an environment of each function that the API calls: the first request is quick, a bad handler shows."""
+def _warm(template: Template, functions: Environments, *, background: bool) -> None:
+    """Start an environment of each function that is called: the first request is quick, a bad handler shows."""
     called = {route.function for route in templates.routes(template)}
+    if background:
+        called |= event_sources.background_functions(template)
     with ThreadPoolExecutor() as threads:
         for _ in threads.map(functions.warm, called):
             pass
@@ -284,15 +302,20 @@ def _warm(template: Template, functions: Environments) -> None:
 
 @contextmanager
 def _announced(stack: Stack, path: Path) -> Iterator[None]:
-    """Keep a file of KEY=VALUE lines while the system is ready. It appears whole, and disappears."""
+    """Keep a file of KEY=VALUE lines while the system is ready. It appears whole, and disappears with us.
+
+    A shell that waits for our end removes it: we could not when we are killed.
+    """
     lines = "".join(f"{name}={value}\n" for name, value in sorted(stack.environment.items()))
     draft = path.with_suffix(".draft")
     draft.write_text(lines, "utf-8")
-    draft.replace(path)
-    try:
-        yield
-    finally:
-        path.unlink(missing_ok=True)
+    command = ["/bin/sh", "-c", 'cat >/dev/null; rm -f -- "$0"', str(path)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True) as remover:
+        try:
+            draft.replace(path)
+            yield
+        finally:
+            cast("IO[bytes]", remover.stdin).close()
 
 
 # ---- As a program ----
@@ -303,17 +326,36 @@ def main() -> int:
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
     stopping = _stop_on_signals()
     try:
-        return _run(options_from(os.environ, logs=LOGS, announcement=ANNOUNCEMENT), stopping)
+        with _with_files(options_from(os.environ)) as options:
+            return _run(options, stopping)
     except PortTaken as error:
         problem = f"Port {error.port} is taken. Choose another one: API_PORT={error.port + 1} make run"
     except InvocationError as error:
-        problem = f"A handler does not start: {error}\nThe whole story is in {_shown(LOGS)}"
+        problem = f"A handler does not start: {error}\nThe whole story is in {_shown(options.logs)}"
     except (BadSetting, CloudError, TemplateError, BotoCoreError, ClientError) as error:
         problem = f"The local run cannot start: {error}"
     finally:
         lambdas.release()
     print(problem, file=sys.stderr)
     return 1
+
+
+@contextmanager
+def _with_files(options: Options) -> Iterator[Options]:
+    """Name this run's files: stack.env and handlers.log; with the port in their names while another run has those."""
+    STATE.mkdir(parents=True, exist_ok=True)
+    with (STATE / "stack.lock").open("w") as lock:
+        tag = "" if _locked(lock) else f"-{options.api_port or os.getpid()}"
+        yield replace(options, announcement=STATE / f"stack{tag}.env", logs=STATE / f"handlers{tag}.log")
+
+
+def _locked(file: IO[str]) -> bool:
+    """Lock a file until it is closed or this process ends, however it ends; tell whether nobody else had it."""
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def _stop_on_signals() -> threading.Event:
@@ -355,14 +397,21 @@ def _greeting(stack: Stack, options: Options, seconds: float) -> str:
     Graph       {stack.graph_url}   Meta's part, {graph}
     AWS         {stack.access.endpoints[ENDPOINT]}   {cloud}
 
+{_background(stack.template)}
   Next: open the simulator, {step}, and see it come back as an agent does.
-  Addresses and credentials for scripts: {_shown(ANNOUNCEMENT)}   What the handlers log: {_shown(LOGS)}
+  Addresses and credentials for scripts: {_shown(options.announcement)}   What the handlers log: {_shown(options.logs)}
   Ctrl-C ends it.
 """
 
 
-def _shown(path: Path) -> str:
-    return str(path.relative_to(ROOT))
+def _background(template: Template) -> str:
+    workers = [f"    {source.function} takes jobs from the queue." for source in templates.queue_sources(template)]
+    calls = [f"    {own.function} runs every {own.period:.0f} s." for own in templates.schedules(template)]
+    return "".join(f"{line}\n" for line in (*workers, *calls))
+
+
+def _shown(path: Path | None) -> str:
+    return str(path.relative_to(ROOT)) if path else "standard error"
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ A key schema, a route or a header is written once, in the template; here it is o
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -54,6 +55,38 @@ class Route:
     def key(self) -> str:
         """The route key, as events name it."""
         return f"{self.method} {self.path}"
+
+
+@dataclass(frozen=True)
+class QueueSource:
+    """A queue whose messages a function gets.
+
+    `batch_size` is in messages, `window` in seconds: how long a batch may wait to become full. `concurrency` is how
+    many batches run at once; `reports_failures` whether the function's answer names the messages that failed.
+    """
+
+    function: str
+    queue_url: str
+    queue_arn: str
+    batch_size: int
+    window: int
+    concurrency: int
+    reports_failures: bool
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """A function that is called every `period` seconds, with `event`, or (None) with what `service` says.
+
+    `service` is "events" for a rule of EventBridge, "scheduler" for a schedule of EventBridge Scheduler; `name` is
+    what SAM calls it.
+    """
+
+    function: str
+    name: str
+    service: str
+    period: float
+    event: Any
 
 
 @dataclass(frozen=True)
@@ -257,6 +290,138 @@ def _routes_of(template: Template, function: str, events: dict[str, Any]) -> Ite
             raise TemplateError(f"{function} takes the $default route, which the local gateway does not know")
         timeout = float(resolved.get("TimeoutInMillis", INTEGRATION_TIMEOUT * 1000)) / 1000
         yield Route(resolved["Method"].upper(), resolved["Path"], function, timeout)
+
+
+_SOURCE = {
+    "BatchSize",
+    "Enabled",
+    "FunctionResponseTypes",
+    "MaximumBatchingWindowInSeconds",
+    "Queue",
+    "ScalingConfig",
+}
+_CONCURRENCY = 5
+"""Batches that Lambda begins with where the template sets no limit.
+
+https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-scaling.html
+"""
+
+
+def queue_sources(template: Template) -> tuple[QueueSource, ...]:
+    """Give the queues that feed functions; the physical values must hold their URLs and ARNs.
+
+    https://docs.aws.amazon.com/serverless-application-model/latest/developerguide/sam-property-function-sqs.html
+    """
+    return tuple(
+        _queue_source(template, function, name, properties)
+        for function, name, _, properties in _events(template, "SQS")
+        if _is_on(name, template.resolve(properties.get("Enabled", True)))
+    )
+
+
+def _events(template: Template, *kinds: str) -> Iterator[tuple[str, str, str, dict[str, Any]]]:
+    """Yield function, name, type and unresolved properties of each event of these types."""
+    for function, properties in template.of_type("AWS::Serverless::Function").items():
+        for name, event in properties.get("Events", {}).items():
+            if event["Type"] in kinds:
+                yield function, name, event["Type"], event.get("Properties", {})
+
+
+def _queue_source(template: Template, function: str, name: str, properties: dict[str, Any]) -> QueueSource:
+    _check_known(name, properties, _SOURCE)
+    queue = _queue_named(template, name, properties.get("Queue"))
+    own = template.resolve({key: value for key, value in properties.items() if key != "Queue"})
+    types = own.get("FunctionResponseTypes", [])
+    if types not in ([], ["ReportBatchItemFailures"]):
+        raise TemplateError(f"{name} has response types that Lambda does not know: {types}")
+    scaling = own.get("ScalingConfig", {})
+    _check_known(name, scaling, {"MaximumConcurrency"})
+    window = _whole(name, own.get("MaximumBatchingWindowInSeconds", 0), 0, 300)
+    return QueueSource(
+        function=function,
+        queue_url=template.resolve({"Ref": queue}),
+        queue_arn=template.resolve({"Fn::GetAtt": [queue, "Arn"]}),
+        # Without a window there is one look at the queue, which gives ten messages at most.
+        batch_size=_whole(name, own.get("BatchSize", 10), 1, 10_000 if window else 10),
+        window=window,
+        concurrency=_whole(name, scaling["MaximumConcurrency"], 2, 1000) if scaling else _CONCURRENCY,
+        reports_failures=bool(types),
+    )
+
+
+def _queue_named(template: Template, name: str, reference: Any) -> str:
+    """Give the logical id of the queue that an event names, `!GetAtt Queue.Arn`."""
+    path = reference.get("Fn::GetAtt", "") if isinstance(reference, dict) else ""
+    queue, _, attribute = (path if isinstance(path, str) else ".".join(path)).partition(".")
+    if attribute != "Arn":
+        raise TemplateError(f"{name} names its queue by {reference!r}: the local run wants !GetAtt <queue>.Arn")
+    if template.properties(queue, "AWS::SQS::Queue").get("FifoQueue"):
+        raise TemplateError(f"{name} reads a FIFO queue: the local run does not keep the order of its groups")
+    return queue
+
+
+_RATE = re.compile(r"rate\((?:1 (minute|hour|day)|([2-9]|[1-9]\d+) (minute|hour|day)s)\)", re.ASCII)
+_SECONDS = {"minute": 60, "hour": 3600, "day": 86400}
+_RULE = {"Description", "Enabled", "Input", "Name", "Schedule", "State"}
+_SCHEDULE = {"Description", "FlexibleTimeWindow", "Input", "Name", "ScheduleExpression", "State"}
+
+
+def schedules(template: Template) -> tuple[Schedule, ...]:
+    """Give the schedules that call functions.
+
+    https://docs.aws.amazon.com/serverless-application-model/latest/developerguide/sam-property-function-schedule.html
+    https://docs.aws.amazon.com/serverless-application-model/latest/developerguide/sam-property-function-schedulev2.html
+    """
+    declared = _events(template, "Schedule", "ScheduleV2")
+    found = (_schedule(template, *event) for event in declared)
+    return tuple(schedule for schedule in found if schedule)
+
+
+def _schedule(template: Template, function: str, name: str, kind: str, properties: dict[str, Any]) -> Schedule | None:
+    is_rule = kind == "Schedule"
+    _check_known(name, properties, _RULE if is_rule else _SCHEDULE)
+    own = template.resolve(properties)
+    period = _period(name, own.get("Schedule" if is_rule else "ScheduleExpression"))
+    event = _input(name, own["Input"]) if "Input" in own else None
+    if not _is_on(name, own.get("Enabled", own.get("State", "ENABLED"))):
+        return None
+    return Schedule(function, function + name, "events" if is_rule else "scheduler", period, event)
+
+
+def _period(name: str, expression: Any) -> float:
+    """https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-rate-expressions.html."""
+    rate = _RATE.fullmatch(expression) if isinstance(expression, str) else None
+    if rate is None:
+        raise TemplateError(f"{name} runs at {expression!r}: the local run knows rate(n minutes, hours, days) only")
+    return float(int(rate[2] or 1) * _SECONDS[rate[1] or rate[3]])
+
+
+def _input(name: str, text: Any) -> Any:
+    if not isinstance(text, str) or "<aws.scheduler." in text:
+        raise TemplateError(f"the input of {name} is no plain JSON text")
+    try:
+        return json.loads(text)
+    except ValueError as error:
+        raise TemplateError(f"the input of {name} is no JSON: {error}") from error
+
+
+def _is_on(name: str, value: Any) -> bool:
+    switch = {"true": True, "false": False, "ENABLED": True, "DISABLED": False}
+    text = str(value).lower() if isinstance(value, bool) else str(value)
+    if text not in switch:
+        raise TemplateError(f"{name} is neither on nor off: {value!r}")
+    return switch[text]
+
+
+def _whole(name: str, value: Any, least: int, most: int) -> int:
+    if isinstance(value, bool) or not re.fullmatch(r"[0-9]{1,9}", str(value)) or not least <= int(value) <= most:
+        raise TemplateError(f"{name} has {value!r} where a whole number from {least} to {most} belongs")
+    return int(value)
+
+
+def _check_known(name: str, properties: Mapping[str, Any], known: set[str]) -> None:
+    if unknown := properties.keys() - known:
+        raise TemplateError(f"the local run does not know {', '.join(sorted(unknown))} of {name}")
 
 
 def api_cors(template: Template) -> Cors | None:

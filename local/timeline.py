@@ -35,7 +35,7 @@ _SHOWN = (
     "provider_media_id",
     "media_unavailable",
 )
-_MEDIA_SHOWN = ("status", "size", "content_type", "error_code", "attempts", "resolved_source")
+_MEDIA_SHOWN = ("status", "size", "content_type", "error_code", "attempts", "next_attempt_at", "resolved_source")
 
 
 def newest_messages(dynamodb: "DynamoDBClient", table: str, phone_number_id: str, limit: int = 50) -> list[Item]:

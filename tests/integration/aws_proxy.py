@@ -1,14 +1,17 @@
-"""A reverse proxy in front of the AWS emulator: it counts the calls that handlers make, and breaks them on demand."""
+"""A reverse proxy in front of the AWS emulators: it counts the calls that handlers make, and breaks them on demand."""
 
+import hashlib
 import json
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from threading import Lock
+from threading import Event, Lock
 from typing import Any
 
 import urllib3
 from werkzeug.wrappers import Request, Response
+
+from local.cloud import Access
 
 S3_OPERATIONS = (
     ("PUT", "partNumber", "UploadPart"),
@@ -24,16 +27,77 @@ S3_OPERATIONS = (
 # Stands for DynamoDB's answer that it has left everything unprocessed.
 UNPROCESSED = b"everything is left unprocessed"
 
+LONGEST_HOLD = 30.0  # seconds, so that a test that fails does not hold on for ever
+
+Forward = Callable[[bytes], Response]
+"""Sends a call on, with this body, and gives the emulator's answer."""
+Act = Callable[[bytes, Forward], Response]
+"""What is done with a call instead of sending it on: its body and the way on in, its answer out."""
+Strikes = Callable[[bytes], bool]
+"""Whether a fault strikes a call, by its path and body."""
+
+
+def every(_: bytes) -> bool:
+    return True
+
 
 @dataclass(frozen=True)
 class Fault:
-    """What to answer instead of the emulator, to how many calls, and to which (by body)."""
+    """What to do to how many calls of an operation, and to which of them.
+
+    With `nth` it strikes only that one (from 0) of the different calls that it could strike, and all its repetitions,
+    so that it outlasts what an SDK repeats by itself.
+    """
 
     operation: str
-    status: int
-    body: bytes
+    act: Act
     times: list[None]
-    strikes: Callable[[bytes], bool] = field(default=lambda _: True)
+    strikes: Strikes = every
+    nth: int | None = None
+    different: list[bytes] = field(default_factory=list)
+
+    def takes(self, operation: str, call: bytes) -> bool:
+        """Tell whether it strikes a call, and count it."""
+        if operation != self.operation or not self.times or not self.strikes(call) or not self._is_nth(call):
+            return False
+        self.times.pop()
+        return True
+
+    def _is_nth(self, call: bytes) -> bool:
+        if self.nth is None:
+            return True
+        digest = hashlib.sha256(call).digest()
+        if digest not in self.different:
+            self.different.append(digest)
+        return self.different.index(digest) == self.nth
+
+
+class Hold:
+    """A call that is held. `reached` is set when it is there; from then on a process can be killed in the midst."""
+
+    def __init__(self) -> None:
+        self.reached = Event()
+        self._over = Event()
+        self._dropped = False
+
+    def wait(self) -> None:
+        """Wait until the call is there."""
+        assert self.reached.wait(LONGEST_HOLD), "the call to be held never came"
+
+    def let_go(self) -> None:
+        self._over.set()
+
+    def drop(self) -> None:
+        """End the connection instead: the call never arrives, or its answer never does."""
+        self._dropped = True
+        self._over.set()
+
+    def pass_by(self) -> None:
+        """Hold the thread that carries the call."""
+        self.reached.set()
+        self._over.wait(LONGEST_HOLD)
+        if self._dropped:
+            raise ConnectionAbortedError
 
 
 class _Forwarded(Response):
@@ -43,20 +107,24 @@ class _Forwarded(Response):
 class AwsProxy:
     """A WSGI application. `calls` holds the operations since `forget`, `jobs` the message ids sent to a queue."""
 
-    def __init__(self, upstream: str) -> None:
+    def __init__(self, upstream: Access) -> None:
         self._upstream = upstream
         self._pool = urllib3.PoolManager(maxsize=64, retries=False)
         self._lock = Lock()
         self._faults: list[Fault] = []
+        self._holds: list[Hold] = []
         self._delays: dict[str, float] = {}
         self.calls: list[str] = []
         self.jobs: list[str] = []
 
     def forget(self) -> None:
         with self._lock:
+            for hold in self._holds:
+                hold.drop()
             self.calls.clear()
             self.jobs.clear()
             self._faults.clear()
+            self._holds.clear()
             self._delays.clear()
 
     def fail(
@@ -66,13 +134,11 @@ class AwsProxy:
         *,
         status: int = 400,
         times: int = 1000,
-        strikes: Callable[[bytes], bool] = lambda _: True,
+        strikes: Strikes = every,
+        nth: int | None = None,
     ) -> None:
         """Answer an operation with an AWS error, so many times."""
-        body = json.dumps({"__type": f"com.amazonaws#{code}", "message": "injected"}).encode()
-        if operation in {name for *_, name in S3_OPERATIONS}:
-            body = f"<Error><Code>{code}</Code><Message>injected</Message></Error>".encode()
-        self.answer(operation, status, body, times=times, strikes=strikes)
+        self.answer(operation, status, _error(operation, code), times=times, strikes=strikes, nth=nth)
 
     def answer(
         self,
@@ -81,11 +147,46 @@ class AwsProxy:
         body: bytes,
         *,
         times: int = 1,
-        strikes: Callable[[bytes], bool] = lambda _: True,
+        strikes: Strikes = every,
+        nth: int | None = None,
     ) -> None:
         """Give an answer of our own to an operation, so many times."""
+        if body == UNPROCESSED:
+            self.leave(operation, does=0, times=times, strikes=strikes)
+        else:
+            self._add(operation, lambda *_: _answer(status, body), times, strikes, nth)
+
+    def lose(
+        self, operation: str, *, times: int = 1000, strikes: Strikes = every, nth: int | None = None, status: int = 500
+    ) -> None:
+        """Let the emulator do what it is asked, and answer that it failed."""
+
+        def act(body: bytes, forward: Forward) -> Response:
+            forward(body)
+            return _answer(status, _error(operation, "InternalError"))
+
+        self._add(operation, act, times, strikes, nth)
+
+    def leave(self, operation: str, *, does: int, times: int = 1000, strikes: Strikes = every) -> None:
+        """Let a batch operation do only so many of its things in each call, and name the rest as left undone."""
+        self._add(operation, lambda body, forward: PARTLY[operation](body, forward, does), times, strikes)
+
+    def hold(self, operation: str, *, done: bool = False, strikes: Strikes = every, nth: int | None = None) -> Hold:
+        """Hold one call of an operation until the test lets it go: before it is done, or once it is `done`."""
+        hold = Hold()
+
+        def act(body: bytes, forward: Forward) -> Response:
+            answer = forward(body) if done else None
+            hold.pass_by()
+            return answer or forward(body)
+
+        self._holds.append(hold)
+        self._add(operation, act, 1, strikes, nth)
+        return hold
+
+    def _add(self, operation: str, act: Act, times: int, strikes: Strikes, nth: int | None = None) -> None:
         with self._lock:
-            self._faults.append(Fault(operation, status, body, [None] * times, strikes))
+            self._faults.append(Fault(operation, act, [None] * times, strikes, nth))
 
     def delay(self, operation: str, seconds: float) -> None:
         """Hold back each call of an operation, so that calls before it overtake."""
@@ -97,32 +198,68 @@ class AwsProxy:
         operation = _operation(request)
         with self._lock:
             self.calls.append(operation)
-            fault = self._struck_by(operation, body)
+            fault = self._struck_by(operation, request.environ["REQUEST_URI"].encode() + b"\n" + body)
         time.sleep(self._delays.get(operation, 0))
-        if fault is not None and fault.body == UNPROCESSED:
-            left = json.dumps({"UnprocessedItems": json.loads(body)["RequestItems"]})
-            return Response(left, 200, content_type=_error_type(b"{"))(environ, start_response)
-        if fault is not None:
-            return Response(fault.body, fault.status, content_type=_error_type(fault.body))(environ, start_response)
+
+        def forward(content: bytes) -> Response:
+            return self._forwarded(request, operation, content)
+
+        answer = fault.act(body, forward) if fault is not None else forward(body)
+        return answer(environ, start_response)
+
+    def _struck_by(self, operation: str, call: bytes) -> Fault | None:
+        return next((fault for fault in self._faults if fault.takes(operation, call)), None)
+
+    def _forwarded(self, request: Request, operation: str, body: bytes) -> Response:
         if operation == "SendMessageBatch":
-            bodies = [json.loads(entry["MessageBody"]) for entry in json.loads(body)["Entries"]]
-            self.jobs += [job["message_id"] for job in bodies]
-        return self._forwarded(request, body)(environ, start_response)
-
-    def _struck_by(self, operation: str, body: bytes) -> Fault | None:
-        for fault in self._faults:
-            if fault.operation == operation and fault.times and fault.strikes(body):
-                fault.times.pop()
-                return fault
-        return None
-
-    def _forwarded(self, request: Request, body: bytes) -> Response:
-        headers = {name: value for name, value in request.headers if name.lower() != "connection"}
-        path = request.environ["REQUEST_URI"]
-        answer = self._pool.request(request.method, self._upstream + path, body=body, headers=headers)
+            self.jobs += [json.loads(entry["MessageBody"])["message_id"] for entry in json.loads(body)["Entries"]]
+        own = {"connection", "content-length"}
+        headers = {name: value for name, value in request.headers if name.lower() not in own}
+        url = f"{self._upstream.endpoint(_service(request))}{request.environ['REQUEST_URI']}"
+        answer = self._pool.request(request.method, url, body=body, headers=headers)
         hop_by_hop = {"connection", "transfer-encoding", "date", "server"}
         kept = [(name, value) for name, value in answer.headers.items() if name.lower() not in hop_by_hop]
         return _Forwarded(answer.data, answer.status, kept)
+
+
+def _write_partly(body: bytes, forward: Forward, does: int) -> Response:
+    ((table, requests),) = json.loads(body)["RequestItems"].items()
+    if requests[:does]:
+        forward(json.dumps({"RequestItems": {table: requests[:does]}}).encode())
+    left = {table: requests[does:]} if requests[does:] else {}
+    return _answer(200, json.dumps({"UnprocessedItems": left}).encode())
+
+
+def _read_partly(body: bytes, forward: Forward, does: int) -> Response:
+    ((table, asked),) = json.loads(body)["RequestItems"].items()
+    keys = asked["Keys"]
+    found: dict[str, Any] = {"Responses": {table: []}}
+    if keys[:does]:
+        found = json.loads(forward(json.dumps({"RequestItems": {table: {**asked, "Keys": keys[:does]}}}).encode()).data)
+    left = {table: {**asked, "Keys": keys[does:]}} if keys[does:] else {}
+    return _answer(200, json.dumps({**found, "UnprocessedKeys": left}).encode())
+
+
+def _send_partly(body: bytes, forward: Forward, does: int) -> Response:
+    batch = json.loads(body)
+    entries = batch["Entries"]
+    sent: dict[str, Any] = {"Successful": []}
+    if entries[:does]:
+        sent = json.loads(forward(json.dumps({**batch, "Entries": entries[:does]}).encode()).data)
+    failed = [{"Id": entry["Id"], "SenderFault": False, "Code": "InternalError"} for entry in entries[does:]]
+    return _answer(200, json.dumps({**sent, "Failed": failed}).encode())
+
+
+PARTLY = {"BatchWriteItem": _write_partly, "BatchGetItem": _read_partly, "SendMessageBatch": _send_partly}
+
+
+def _service(request: Request) -> str:
+    """Give the service that a call is signed for; without a signature in its header it can only be for S3.
+
+    https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv-create-signed-request.html
+    """
+    scope = request.headers.get("Authorization", "").partition("Credential=")[2].partition(",")[0].split("/")
+    return scope[3] if len(scope) == 5 else "s3"
 
 
 def _operation(request: Request) -> str:
@@ -135,5 +272,12 @@ def _operation(request: Request) -> str:
     return f"{request.method} {request.path}"
 
 
-def _error_type(body: bytes) -> str:
-    return "application/xml" if body.startswith(b"<") else "application/x-amz-json-1.0"
+def _error(operation: str, code: str) -> bytes:
+    if operation in {name for *_, name in S3_OPERATIONS}:
+        return f"<Error><Code>{code}</Code><Message>injected</Message></Error>".encode()
+    return json.dumps({"__type": f"com.amazonaws#{code}", "message": "injected"}).encode()
+
+
+def _answer(status: int, body: bytes) -> Response:
+    content_type = "application/xml" if body.startswith(b"<") else "application/x-amz-json-1.0"
+    return Response(body, status, content_type=content_type)

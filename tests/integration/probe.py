@@ -1,4 +1,4 @@
-"""Run a handler on the events of standard input, as Lambda does, and report what it did.
+"""Run a handler (and its timeout in seconds) on the events of standard input, as Lambda does; report what it did.
 
 Prints one line of JSON: `answers`, `written` (files opened for writing), `clients` (AWS clients in memory),
 `peak` (bytes that the last event's memory peak lies above the memory before it).
@@ -44,7 +44,7 @@ def main() -> None:
         memory_limit_in_mb=1024,
         invoked_function_arn="arn:aws:lambda:us-east-1:123456789012:function:probe",
         aws_request_id="00000000-0000-4000-8000-000000000000",
-        get_remaining_time_in_millis=lambda: 29_000,
+        get_remaining_time_in_millis=lambda: round(1000 * float(sys.argv[2])),
     )
     answers = []
     before = peak = 0

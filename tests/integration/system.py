@@ -83,7 +83,7 @@ class System:
 
     def client(self, service: str) -> Any:
         """Give a client that neither counts as a call of the handlers nor meets their faults."""
-        return _client(self.direct.endpoints[ENDPOINT], service)
+        return _client(str(self.direct.endpoint(service)), service)
 
     def items(self, pk: str) -> dict[str, Json]:
         """Give the items of a partition by sort key, with plain values."""
@@ -136,9 +136,10 @@ class System:
         return body
 
     def queued(self) -> int:
-        """Count the jobs in the queue."""
-        asked = {"QueueUrl": self.stack.queue_url, "AttributeNames": ["ApproximateNumberOfMessages"]}
-        return int(self.client("sqs").get_queue_attributes(**asked)["Attributes"]["ApproximateNumberOfMessages"])
+        """Count the jobs in the queue, with those that are to be seen later."""
+        counts = [f"ApproximateNumberOfMessages{which}" for which in ("", "Delayed", "NotVisible")]
+        asked = {"QueueUrl": self.stack.queue_url, "AttributeNames": counts}
+        return sum(map(int, self.client("sqs").get_queue_attributes(**asked)["Attributes"].values()))
 
     def jobs(self) -> list[str]:
         """Give the message ids of the jobs that were sent to the queue since the test began."""
@@ -147,6 +148,20 @@ class System:
     def logs(self) -> str:
         """Give what all handlers have logged."""
         return LOGS.read_text()
+
+    def log_lines(self) -> list[Json]:
+        """Give what handlers have logged as JSON: log lines and metrics."""
+        return [json.loads(line) for line in self.logs().splitlines() if line.startswith("{")]
+
+    def work(self, *own_ids: str) -> list[str]:
+        """Let the worker do the jobs of these messages, in one batch; give those that it leaves in the queue."""
+        answer = self.stack.functions.invoke("PrefetchFunction", builders.sqs_event(*own_ids))
+        return [failure["itemIdentifier"] for failure in answer["batchItemFailures"]]
+
+    def sweep(self) -> Json:
+        """Let the sweeper look at all media; give what it did."""
+        done: Json = self.stack.functions.invoke("SweepFunction", {})
+        return done
 
     # --- a handler in a process of its own -------------------------------------------------------------------
 
@@ -158,7 +173,7 @@ class System:
         declared = self.stack.functions._functions[function]
         environment = {**declared.environment, **self.stack.access.environment, "PYTHONDONTWRITEBYTECODE": "1"}
         done = subprocess.run(
-            [sys.executable, str(HERE / "probe.py"), declared.handler],
+            [sys.executable, str(HERE / "probe.py"), declared.handler, str(declared.timeout)],
             input=json.dumps(events),
             env={**environment, **variables},
             capture_output=True,

@@ -582,13 +582,13 @@ def test_a_hundred_mebibytes_take_at_most_32_mebibytes_of_memory_and_no_file(sys
     small, _ = large(system, 9 * builders.MIB)
     own_id, sha256 = large(system, 100 * builders.MIB)
 
-    report = system.run("MediaProxyFunction", event(system, small), event(system, own_id))
+    report = system.run("PrefetchFunction", builders.sqs_event(small), builders.sqs_event(own_id))
 
-    assert [answer["statusCode"] for answer in report["answers"]] == [302, 302]
+    assert report["answers"] == [{"batchItemFailures": []}] * 2
     assert report["peak"] <= 32 * builders.MIB, report["peak"]
     assert report["written"] == []
     media = system.media(own_id)
-    assert (media["size"], media["sha256"]) == (100 * builders.MIB, sha256)
+    assert (media["status"], media["size"], media["sha256"]) == ("ready", 100 * builders.MIB, sha256)
 
 
 def test_a_large_file_that_breaks_off_or_is_wrong_is_never_visible(system: System) -> None:
@@ -596,11 +596,27 @@ def test_a_large_file_that_breaks_off_or_is_wrong_is_never_visible(system: Syste
         own_id, _ = large(system, 20 * builders.MIB)
         break_(system, own_id, fault)
 
-        assert system.get(own_id).status_code in {502, 503}
+        assert system.work(own_id) == []
 
+        assert system.media(own_id)["status"] == "waiting"
         assert not [key for key in system.objects() if own_id in key]
         uploads = system.client("s3").list_multipart_uploads(Bucket=system.stack.bucket_name)
         assert not uploads.get("Uploads")
+
+
+def test_what_is_too_large_for_a_browser_to_wait_for_is_left_to_the_worker(system: System) -> None:
+    own_id, sha256 = large(system, 17 * builders.MIB)
+    system.aws.forget()
+
+    answer = system.get(own_id)
+
+    assert (answer.status_code, answer.json()["status"], answer.headers["Retry-After"]) == (202, "pending", "2")
+    assert system.media(own_id)["status"] == "queued"
+    assert system.jobs() == [own_id]
+    assert asked(system, own_id, "download") == 0
+    assert (system.get(own_id).status_code, asked(system, own_id, "resolve")) == (202, 1)
+    assert system.work(own_id) == []
+    assert hashlib.sha256(system.bytes_of(own_id).content).hexdigest() == sha256
 
 
 def test_the_webhook_opens_no_file_for_writing_and_makes_no_client_of_the_bucket(system: System) -> None:
@@ -616,18 +632,27 @@ def test_the_webhook_opens_no_file_for_writing_and_makes_no_client_of_the_bucket
     assert report["heavy"] == []
 
 
-def test_the_worker_fetches_what_nobody_has_viewed_and_leaves_failures_in_the_queue(system: System) -> None:
+def test_the_worker_fetches_what_nobody_has_viewed_and_every_job_is_done(system: System) -> None:
     good, bad, gone = system.receive(), system.receive(), system.receive()
     break_(system, bad, faults.ServerError())
     break_(system, gone, faults.Gone())
-    records = [
-        {"messageId": own_id, "body": f'{{"message_id": "{own_id}"}}', "eventSource": "aws:sqs", "attributes": {}}
-        for own_id in (good, bad, gone, "unknown")
-    ]
+    system.aws.forget()
 
-    answer = system.stack.functions.invoke("PrefetchFunction", {"Records": records})
+    assert system.work(good, bad, gone, "unknown") == []
 
-    assert answer == {"batchItemFailures": [{"itemIdentifier": bad}]}
     assert system.media(good)["status"] == "ready"
     assert system.media(bad)["status"] == "waiting"
     assert system.media(gone)["status"] == "failed"
+    # The one that may still succeed has sent itself a job for then.
+    assert system.jobs() == [bad]
+
+
+def test_a_job_that_is_none_stays_in_the_queue_and_ends_with_the_dead_letters(system: System) -> None:
+    good = system.receive()
+    event = builders.sqs_event(good, "broken")
+    event["Records"][1]["body"] = "no job"
+
+    answer = system.stack.functions.invoke("PrefetchFunction", event)
+
+    assert answer == {"batchItemFailures": [{"itemIdentifier": "broken"}]}
+    assert system.media(good)["status"] == "ready"

@@ -15,6 +15,7 @@ from urllib3.exceptions import ProtocolError
 from werkzeug.wrappers import Request, Response
 
 from local import faults, notifications
+from local.faults import RandomFaults
 from local.graph import MetaSimulator, Outgoing
 from local.notifications import Contact
 from local.server import serve
@@ -677,3 +678,122 @@ def test_a_message_that_makes_no_sense_is_refused(
 
 def test_an_unknown_simulator_path_is_404(simulator: MetaSimulator) -> None:
     assert requests.get(f"{simulator.url}/simulator/unknown", timeout=5).status_code == 404
+
+
+# --- faults at random -----------------------------------------------------------------------------------------
+
+DOWN = faults.ServerError(hop="resolve")
+CUT = faults.DeadUrl()
+
+
+def struck(simulator: MetaSimulator, resolve: Resolve, media_id: str, count: int = 40) -> list[bool]:
+    return [resolve(media_id).status_code != 200 for _ in range(count)]
+
+
+def test_faults_at_random_strike_the_same_requests_for_the_same_seed(
+    simulator: MetaSimulator, resolve: Resolve, media_id: str
+) -> None:
+    runs = []
+    for seed in (1, 1, 2):
+        simulator.faults.strike_at_random(RandomFaults(rate=0.3, faults=(DOWN,), seed=seed))
+        runs.append(struck(simulator, resolve, media_id))
+
+    assert runs[0] == runs[1] != runs[2]
+    assert 0 < sum(runs[2]) < 40
+    assert simulator.faults.struck == sum(runs[2])
+
+
+def test_faults_at_random_strike_only_the_request_that_they_are_for(
+    simulator: MetaSimulator, resolve: Resolve, media_id: str
+) -> None:
+    url = resolve(media_id).json()["url"]
+
+    simulator.faults.strike_at_random(RandomFaults(rate=1, faults=(CUT,)))
+
+    assert resolve(media_id).status_code == 200
+    assert download(url).status_code == 404
+    assert simulator.faults.struck == 1
+    assert [asked.status for asked in simulator.requests(media_id)] == [200, 200, 404]
+
+
+def test_each_of_the_faults_at_random_strikes(simulator: MetaSimulator, resolve: Resolve, media_id: str) -> None:
+    simulator.faults.strike_at_random(RandomFaults(rate=1, faults=(DOWN, faults.RateLimited(), faults.BadToken(), CUT)))
+
+    assert {resolve(media_id).status_code for _ in range(40)} == {500, 429, 401}
+
+
+def test_a_fault_of_its_own_comes_before_one_at_random(
+    simulator: MetaSimulator, resolve: Resolve, media_id: str
+) -> None:
+    simulator.faults.strike_at_random(RandomFaults(rate=1, faults=(DOWN,)))
+    simulator.faults.add(media_id, faults.Gone(times=1))
+
+    assert [resolve(media_id).status_code for _ in range(2)] == [410, 500]
+    assert simulator.faults.struck == 1
+
+
+def test_faults_at_random_are_set_listed_and_cleared_over_http(
+    simulator: MetaSimulator, resolve: Resolve, media_id: str
+) -> None:
+    url = f"{simulator.url}/simulator/random_faults"
+    wanted = {"rate": 1, "seed": 7, "faults": [{"fault": "server_error"}, {"fault": "cut_off"}]}
+
+    answer = requests.post(url, json=wanted, timeout=5)
+    statuses = [resolve(media_id).status_code]
+    listed = requests.get(url, timeout=5).json()
+    requests.delete(f"{simulator.url}/simulator/faults", params={"media_id": media_id}, timeout=5)
+    statuses.append(resolve(media_id).status_code)
+    requests.delete(f"{simulator.url}/simulator/faults", timeout=5)
+    statuses.append(resolve(media_id).status_code)
+
+    assert answer.json()["struck"] == 0
+    assert (listed["rate"], listed["seed"], listed["struck"]) == (1.0, 7, 1)
+    assert [fault["fault"] for fault in listed["faults"]] == ["server_error", "cut_off"]
+    assert statuses == [500, 500, 200]
+    assert requests.get(url, timeout=5).json() is None
+
+
+@pytest.mark.parametrize(
+    "wanted",
+    [
+        {},
+        {"rate": 1.1, "faults": [{"fault": "gone"}]},
+        {"rate": 0.5, "faults": []},
+        {"rate": 0.5, "faults": [{"fault": "unheard-of"}]},
+        {"rate": 0.5, "faults": [{"fault": "gone", "times": 1}]},
+        {"rate": 0.5, "faults": [{"fault": "gone"}], "more": 1},
+    ],
+)
+def test_faults_at_random_that_make_no_sense_are_refused(simulator: MetaSimulator, wanted: dict[str, Any]) -> None:
+    answer = requests.post(f"{simulator.url}/simulator/random_faults", json=wanted, timeout=5)
+
+    assert answer.status_code == 400
+    assert simulator.faults.at_random is None
+
+
+# --- media that Graph forgets ---------------------------------------------------------------------------------
+
+
+def test_a_media_that_is_forgotten_is_gone_for_both_requests(
+    simulator: MetaSimulator, resolve: Resolve, media_id: str
+) -> None:
+    url = resolve(media_id).json()["url"]
+
+    forgotten = [simulator.forget_media(media_id), simulator.forget_media(media_id)]
+
+    assert forgotten == [True, False]
+    assert error_of(resolve(media_id)) == (400, 100, 33)
+    assert download(url).status_code == 404
+    assert [(asked.hop, asked.status) for asked in simulator.requests(media_id)] == [
+        ("resolve", 200),
+        ("resolve", 400),
+        ("download", 404),
+    ]
+
+
+def test_a_media_is_forgotten_over_http(simulator: MetaSimulator, resolve: Resolve, media_id: str) -> None:
+    url = f"{simulator.url}/simulator/media/{media_id}"
+
+    assert requests.delete(url, timeout=5).json() == {"forgotten": True}
+    assert requests.delete(url, timeout=5).json() == {"forgotten": False}
+    assert error_of(resolve(media_id)) == (400, 100, 33)

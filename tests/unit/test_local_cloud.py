@@ -149,3 +149,20 @@ def test_a_server_that_does_not_start_is_an_error(tmp_path: Path, monkeypatch: p
     with pytest.raises(CloudError, match="did not start"):
         moto.wait()
     moto.close()
+
+
+def test_a_transaction_sent_again_under_its_token_is_answered_as_before(
+    access: Access, physical: dict[str, str]
+) -> None:
+    client = access.client("dynamodb")
+    put = {
+        "TableName": physical["Table"],
+        "Item": {"pk": {"S": "transaction"}, "sk": {"S": "once"}},
+        "ConditionExpression": "attribute_not_exists(pk)",
+    }
+
+    for _ in range(2):
+        client.transact_write_items(TransactItems=[{"Put": put}], ClientRequestToken="one")
+
+    with pytest.raises(ClientError, match="ConditionalCheckFailed"):
+        client.transact_write_items(TransactItems=[{"Put": put}], ClientRequestToken="another")

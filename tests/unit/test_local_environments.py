@@ -1,13 +1,15 @@
 """Execution environments: real processes that run a handler as Lambda would."""
 
+import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from local.environments import (
+    KEPT,
     LIMIT,
     MAX_REQUEST,
     EnvironmentCrashed,
@@ -235,3 +237,81 @@ def test_closing_ends_even_a_function_that_does_not_end(logs: Path) -> None:
 
         with pytest.raises(EnvironmentCrashed):
             endless.result(timeout=5)
+
+
+def gone(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return True
+    return False
+
+
+def wait_for(condition: Callable[[], object]) -> None:
+    end = time.monotonic() + 20
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.02)
+
+
+def test_environments_that_are_idle_for_long_are_ended_but_for_a_few(logs: Path) -> None:
+    with (
+        Environments([probe()], VARIABLES, logs=logs, limit=6, idle_life=0.5) as environments,
+        ThreadPoolExecutor(6) as threads,
+    ):
+        wait_for(lambda: len(burst(environments, threads)) > KEPT + 1)
+        pids = burst(environments, threads)
+        wait_for(lambda: sum(map(gone, pids)) == len(pids) - KEPT)
+        kept = {pid for pid in pids if not gone(pid)}
+        time.sleep(1.5)
+
+        assert {environments.invoke("Probe", {})["pid"]} < kept
+        assert not any(map(gone, kept))
+
+
+def burst(environments: Environments, threads: ThreadPoolExecutor) -> set[int]:
+    events = [{"action": "sleep", "seconds": 0.3}] * 6
+    return set(threads.map(lambda event: environments.invoke("Probe", event), events))
+
+
+def test_environments_that_are_in_use_are_not_ended_however_long_they_take(logs: Path) -> None:
+    with (
+        Environments([probe()], VARIABLES, logs=logs, limit=4, idle_life=0.1) as environments,
+        ThreadPoolExecutor(4) as threads,
+    ):
+        events = [{"action": "sleep", "seconds": 1}] * 4
+        assert len(list(threads.map(lambda event: environments.invoke("Probe", event), events))) == 4
+
+
+def test_processes_that_are_busy_can_be_killed_and_idle_ones_live_on(logs: Path) -> None:
+    with Environments([probe()], VARIABLES, logs=logs) as environments, ThreadPoolExecutor(3) as threads:
+        wait_for(lambda: len(burst(environments, threads)) >= 3)
+        busy = [threads.submit(environments.invoke, "Probe", {"action": "sleep", "seconds": 50}) for _ in range(2)]
+        time.sleep(0.3)
+
+        idle = environments.invoke("Probe", {})["pid"]
+        killed = environments.kill_busy("Probe")
+
+        assert killed == 2
+        for call in busy:
+            with pytest.raises(EnvironmentCrashed):
+                call.result(timeout=5)
+        assert environments.invoke("Probe", {})["pid"] == idle
+        assert environments.kill_busy("Probe") == 0
+
+
+def test_a_process_that_is_killed_just_after_its_answer_is_not_used_again(logs: Path) -> None:
+    with Environments([probe()], VARIABLES, logs=logs) as environments:
+        pool = environments._pools["Probe"]
+        answered = pool.take(time.monotonic() + 20)
+
+        killed = environments.kill_busy("Probe")
+        pool.give_back(answered)
+
+        assert killed == 1
+        assert environments.invoke("Probe", {})["calls"] == 1
+
+
+def test_killing_what_nobody_declared_is_a_key_error(environments: Environments) -> None:
+    with pytest.raises(KeyError):
+        environments.kill_busy("Nobody")

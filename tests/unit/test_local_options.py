@@ -41,7 +41,19 @@ def test_a_port_that_is_none_is_refused(text: str) -> None:
         options_from({"API_PORT": text})
 
 
-@pytest.mark.parametrize("text", ["127.0.0.1:9000", "ftp://h", "http://", "http://h/v1", "http://h?x=1", "http://h#x"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "127.0.0.1:9000",
+        "ftp://h",
+        "http://",
+        "http://h/v1",
+        "http://h?x=1",
+        "http://h#x",
+        "http://h:99999",
+        "http://h:0",
+    ],
+)
 def test_a_graph_that_is_no_origin_is_refused(text: str) -> None:
     with pytest.raises(BadSetting, match="GRAPH_URL"):
         options_from({"GRAPH_URL": text})
@@ -128,3 +140,20 @@ def test_the_media_token_opens_all_numbers_for_30_days() -> None:
     claims = jwt.decode(make_media_token(4e9), MEDIA_TOKEN_SECRET, algorithms=["HS256"])
 
     assert claims == {"exp": 4_002_592_000, "phone_numbers": ["*"]}
+
+
+@pytest.mark.parametrize("name", ["AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3"])
+@pytest.mark.parametrize(
+    "text", ["nonsense", "127.0.0.1:4566", "http://h:99999", "http://h:x", "http://[::1", "http://:1"]
+)
+def test_an_emulator_that_is_no_origin_is_refused(name: str, text: str) -> None:
+    with pytest.raises(BadSetting, match=f"{name} must be an origin"):
+        options_from({name: text})
+
+
+def test_emulators_may_be_named_with_a_slash_at_the_end() -> None:
+    assert options_from({"AWS_ENDPOINT_URL": "http://127.0.0.1:4566/"}).access.endpoints.keys() == {"AWS_ENDPOINT_URL"}
+
+
+def test_the_worker_and_the_schedules_run_unless_somebody_objects() -> None:
+    assert options_from({}).background

@@ -5,16 +5,18 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 import requests
 
+from local.graph import Outgoing
 from local.options import Options
 from local.server import serve
-from local.stack import ROOT, running_stack
+from local.stack import ROOT, Stack, running_stack
 
+PNG = b"\x89PNG\r\n\x1a\n" + bytes(100)
 ADDRESSES = {"API_URL", "PAGE_URL", "EDGE_URL", "GRAPH_URL", "AWS_ENDPOINT_URL"}
 CONTRACT = ADDRESSES | {
     "AWS_REGION",
@@ -62,8 +64,8 @@ def start(checkout: Path, **variables: str) -> subprocess.Popen[str]:
     )
 
 
-def announced(checkout: Path, process: subprocess.Popen[str]) -> dict[str, str]:
-    file = checkout / ".local" / "stack.env"
+def announced(checkout: Path, process: subprocess.Popen[str], name: str = "stack.env") -> dict[str, str]:
+    file = checkout / ".local" / name
     end = time.monotonic() + 40
     while not file.exists():
         assert process.poll() is None, process.communicate()[0]
@@ -159,6 +161,27 @@ def test_a_run_that_is_killed_takes_its_processes_along(checkout: Path, program:
     program.communicate(timeout=20)
 
     assert soon_ended(children)
+    assert not (checkout / ".local" / "stack.env").exists()
+
+
+def test_a_second_run_beside_the_first_has_files_of_its_own(checkout: Path, program: subprocess.Popen[str]) -> None:
+    first = announced(checkout, program)
+    with serve(lambda *_: []) as free:
+        port = free.port
+    second = start(checkout, API_PORT=str(port))
+    files = [checkout / ".local" / name for name in (f"stack-{port}.env", f"handlers-{port}.log")]
+
+    values = announced(checkout, second, f"stack-{port}.env")
+    appeared = [file.exists() for file in files]
+    second.terminate()
+    output, _ = second.communicate(timeout=20)
+
+    assert values["API_URL"] == f"http://127.0.0.1:{port}"
+    assert appeared == [True, True]
+    assert f"stack-{port}.env" in output
+    assert [file.exists() for file in files] == [False, True]
+    assert announced(checkout, program) == first
+    assert (checkout / ".local" / "handlers.log").exists()
 
 
 @pytest.mark.parametrize(
@@ -167,6 +190,7 @@ def test_a_run_that_is_killed_takes_its_processes_along(checkout: Path, program:
         ({"API_PORT": "eighty"}, "API_PORT must be a number"),
         ({"GRAPH_URL": "http://127.0.0.1:1/v26.0"}, "GRAPH_URL must be an origin"),
         ({"AWS_ENDPOINT_URL": "http://127.0.0.1:1"}, "Could not connect to the endpoint URL"),
+        ({"AWS_ENDPOINT_URL": "nonsense"}, "AWS_ENDPOINT_URL must be an origin"),
     ],
 )
 def test_what_cannot_work_is_said_in_one_line(checkout: Path, variables: dict[str, str], message: str) -> None:
@@ -215,3 +239,43 @@ def test_as_a_library_it_gives_the_same_values_and_runs_functions_by_name(tmp_pa
 
     with pytest.raises(requests.ConnectionError):
         requests.get(stack.api_url, timeout=1)
+
+
+def test_a_medium_that_is_sent_becomes_ready_without_anybody_looking(tmp_path: Path) -> None:
+    with running_stack(Options(logs=tmp_path / "handlers.log")) as stack:
+        send_picture(stack)
+
+        wait_for(lambda: statuses(stack) == ["ready"])
+        assert len(stack.meta.requests(hop="download")) == 1
+
+
+def test_background_work_can_be_switched_on_and_off(tmp_path: Path) -> None:
+    with running_stack(Options(logs=tmp_path / "handlers.log", background=False)) as stack:
+        send_picture(stack)
+        time.sleep(1.5)
+        untouched = statuses(stack), stack.meta.requests()
+        with stack.background():
+            wait_for(lambda: statuses(stack) == ["ready"])
+        send_picture(stack)
+        time.sleep(1.5)
+
+        assert untouched == ([None], [])
+        assert statuses(stack) == [None, "ready"]
+
+
+def send_picture(stack: Stack) -> None:
+    media = stack.meta.add_media(PNG, "image/png")
+    assert stack.meta.send(Outgoing(kind="image", media_id=media.id)).delivery.status == 200
+
+
+def statuses(stack: Stack) -> list[str | None]:
+    """Give the states of the media of all messages, the newest first, as the simulator page sees them."""
+    messages = requests.get(f"{stack.page_url}/simulator/messages", timeout=10).json()
+    return [message["media"].get("status") for message in messages]
+
+
+def wait_for(condition: Callable[[], bool]) -> None:
+    end = time.monotonic() + 30
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.05)

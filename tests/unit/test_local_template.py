@@ -6,7 +6,7 @@ import pytest
 
 from local import template as templates
 from local.intrinsics import TemplateError, UnknownReference
-from local.template import Cors, Route, Template
+from local.template import Cors, QueueSource, Route, Schedule, Template
 
 PARAMETERS = {"SigningPublicKeyPem": "PEM", "AllowedOrigins": "http://127.0.0.1:1,http://localhost:1"}
 
@@ -216,3 +216,117 @@ def test_a_cache_policy_that_passes_all_query_strings_is_refused() -> None:
 
     with pytest.raises(TemplateError, match="all"):
         templates.edge_behaviours(with_resources(Distribution=distribution(CachePolicyId={"Ref": "P"}), P=policy))
+
+
+# --- queues and schedules that call functions -----------------------------------------------------------------
+
+QUEUE = {"Queue.Arn": "arn:queue", "Queue": "http://queue"}
+
+
+def with_event(kind: str, queue: Any = None, **properties: Any) -> Template:
+    resources = {
+        "Queue": {"Type": "AWS::SQS::Queue", "Properties": queue or {}},
+        "F": function(Events={"E": {"Type": kind, "Properties": properties}}),
+    }
+    return Template({"Resources": resources}, None, QUEUE)
+
+
+def fed(queue: Any = None, **properties: Any) -> Template:
+    return with_event("SQS", queue, **{"Queue": {"Fn::GetAtt": "Queue.Arn"}, **properties})
+
+
+def test_our_worker_reads_the_fetch_queue_as_the_template_says(ours: Template) -> None:
+    physical = {"FetchQueue": "http://fetch", "FetchQueue.Arn": "arn:fetch"}
+
+    (source,) = templates.queue_sources(ours.with_physical(physical))
+
+    assert source == QueueSource("PrefetchFunction", "http://fetch", "arn:fetch", 2, 0, 10, reports_failures=True)
+
+
+def test_a_queue_that_says_nothing_else_is_read_as_lambda_would() -> None:
+    (source,) = templates.queue_sources(fed())
+
+    assert source == QueueSource("F", "http://queue", "arn:queue", 10, 0, 5, reports_failures=False)
+
+
+def test_large_batches_have_a_window() -> None:
+    (source,) = templates.queue_sources(fed(BatchSize=1000, MaximumBatchingWindowInSeconds="5"))
+
+    assert (source.batch_size, source.window) == (1000, 5)
+
+
+@pytest.mark.parametrize("off", [False, "false"])
+def test_a_queue_that_is_switched_off_is_not_read(off: object) -> None:
+    assert templates.queue_sources(fed(Enabled=off)) == ()
+
+
+@pytest.mark.parametrize(
+    "properties",
+    [
+        {"Queue": "arn:aws:sqs:us-east-1:1:other"},
+        {"Queue": {"Ref": "Queue"}},
+        {"Queue": {"Fn::GetAtt": "Queue.QueueName"}},
+        {"Queue": {"Fn::GetAtt": "Missing.Arn"}},
+        {"BatchSize": 0},
+        {"BatchSize": 11},
+        {"BatchSize": "many"},
+        {"BatchSize": True},
+        {"MaximumBatchingWindowInSeconds": 301},
+        {"ScalingConfig": {"MaximumConcurrency": 1}},
+        {"ScalingConfig": {"MinimumConcurrency": 1}},
+        {"FunctionResponseTypes": ["Other"]},
+        {"Enabled": "perhaps"},
+        {"FilterCriteria": {}},
+    ],
+)
+def test_a_queue_that_lambda_would_read_otherwise_is_refused(properties: dict[str, Any]) -> None:
+    with pytest.raises(TemplateError):
+        templates.queue_sources(fed(**properties))
+
+
+def test_a_fifo_queue_is_refused() -> None:
+    with pytest.raises(TemplateError, match="FIFO"):
+        templates.queue_sources(fed({"FifoQueue": True}))
+
+
+@pytest.mark.parametrize(
+    ("rate", "seconds"),
+    [("1 minute", 60.0), ("5 minutes", 300.0), ("1 hour", 3600.0), ("12 hours", 43200.0), ("10 days", 864000.0)],
+)
+def test_a_rule_calls_a_function_at_its_rate(rate: str, seconds: float) -> None:
+    template = with_event("Schedule", Schedule=f"rate({rate})")
+
+    assert templates.schedules(template) == (Schedule("F", "FE", "events", seconds, None),)
+
+
+def test_a_schedule_of_the_scheduler_may_have_an_input() -> None:
+    template = with_event("ScheduleV2", ScheduleExpression="rate(1 day)", Input='{"dry": true}', Name="daily")
+
+    assert templates.schedules(template) == (Schedule("F", "FE", "scheduler", 86400.0, {"dry": True}),)
+
+
+@pytest.mark.parametrize("off", [{"Enabled": False}, {"State": "DISABLED"}])
+def test_a_schedule_that_is_switched_off_does_not_run(off: dict[str, Any]) -> None:
+    assert templates.schedules(with_event("Schedule", Schedule="rate(1 hour)", **off)) == ()
+
+
+@pytest.mark.parametrize(
+    "properties",
+    [
+        {},
+        {"Schedule": "cron(0 * * * ? *)"},
+        {"Schedule": "rate(0 minutes)"},
+        {"Schedule": "rate(1 minutes)"},
+        {"Schedule": "rate(2 minute)"},
+        {"Schedule": "rate(1 minute) "},
+        {"Schedule": "rate(٢ minutes)"},
+        {"Schedule": "rate(1 hour)", "Input": "{"},
+        {"Schedule": "rate(1 hour)", "Input": {"a": 1}},
+        {"Schedule": "rate(1 hour)", "Input": '{"at": "<aws.scheduler.scheduled-time>"}'},
+        {"Schedule": "rate(1 hour)", "State": "SOMETIMES"},
+        {"Schedule": "rate(1 hour)", "Timezone": "Europe/Lisbon"},
+    ],
+)
+def test_a_schedule_that_would_run_otherwise_here_is_refused(properties: dict[str, Any]) -> None:
+    with pytest.raises(TemplateError):
+        templates.schedules(with_event("Schedule", **properties))

@@ -264,12 +264,19 @@ def test_the_newest_messages_of_all_conversations_come_with_the_state_of_their_m
     put_message(table, "two", "ben", 200, caption="hi")
     put_message(table, "three", "ana", 300)
     put(table, pk="MSG#one", sk="MEDIA", status="ready", size=12, s3_key="secret")
+    put(table, pk="MSG#two", sk="MEDIA", status="waiting", error_code="rate_limited", attempts=2, next_attempt_at=900)
     put(table, pk="MSG#one", sk="STATUS#read#x", status="read")
 
     messages = requests.get(f"{page.url}/simulator/messages", timeout=5).json()
 
     assert [message["message_id"] for message in messages] == ["three", "two", "one"]
     assert messages[1]["caption"] == "hi"
+    assert messages[1]["media"] == {
+        "status": "waiting",
+        "error_code": "rate_limited",
+        "attempts": 2,
+        "next_attempt_at": 900,
+    }
     assert messages[2]["media"] == {"status": "ready", "size": 12}
     assert messages[2].keys() == {"message_id", "type", "timestamp", "provider_media_id", "media"}
 
