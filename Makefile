@@ -30,12 +30,14 @@ SAM_READY := $(SAM_VENV)/ready-$(IDENTITY)
 HOST_ARCH := $(if $(filter aarch64 arm64,$(shell uname -m)),arm64,x86_64)
 FIND_PYTHON := $(BIN)/python -m tools.interpreter
 
-.PHONY: help run test check fix lock build clean
+.PHONY: help run test check conformance fix lock build clean
 
 help:
 	@echo 'make run     the whole system on 127.0.0.1, no account needed (API_PORT=8080)'
 	@echo 'make test    everything that must pass'
 	@echo 'make check   the quick part of it: format, lint, types, imports, unit tests'
+	@echo 'make conformance  the integration tests against DynamoDB Local and SeaweedFS (INSTALL=1: with Java and npm)'
+	@echo 'make reliability-docs  run the fault-injection suite and write docs/reliability.md anew'
 	@echo 'make fix     format, repair what the linter can, write events/ and docs/errors.md anew'
 	@echo 'make build   sam build (ARCH=arm64 or x86_64) into .aws-sam/build'
 	@echo 'make lock    lock the versions anew after an edit of a requirements*.in (UPGRADE=1: newest of all)'
@@ -48,10 +50,16 @@ test: $(READY) $(SAM_READY)
 	@$(MAKE) --no-print-directory lint
 	$(SAM) validate --lint --template template.yaml
 	@$(MAKE) --no-print-directory build-for-tests
-	$(BIN)/python -m pytest --cov --numprocesses auto
+	$(BIN)/python -m pytest tests/unit tests/contract tests/integration --cov --numprocesses auto --dist worksteal
+	$(BIN)/python -m pytest tests/reliability --cov --cov-append --numprocesses auto --dist worksteal
 
 check: $(READY) lint
 	$(BIN)/python -m pytest tests/unit
+
+# The page holds what the fault-injection suite saw; `test` compares.
+.PHONY: reliability-docs
+reliability-docs: $(READY)
+	RELIABILITY=write $(BIN)/python -m pytest tests/reliability --numprocesses auto --dist worksteal
 
 .PHONY: lint
 lint: $(READY)
@@ -59,6 +67,11 @@ lint: $(READY)
 	$(BIN)/ruff check
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
+
+# A second opinion, since moto forgives what AWS refuses; kept out of `test`, for it needs Java and npm.
+# TESTS goes to pytest: make conformance TESTS=tests/integration/test_events.py
+conformance: $(READY)
+	@$(BIN)/python -m tools.conformance $(if $(INSTALL),--install) $(TESTS)
 
 fix: $(READY)
 	$(BIN)/python -m tools.error_docs
@@ -122,6 +135,7 @@ lock: $(READY)
 	$(call lock_file,requirements/dev,--constraint layers/common/requirements.txt)
 	$(call lock_file,requirements/uv)
 	$(call lock_file,requirements/sam)
+	$(call lock_file,requirements/conformance)
 
 clean:
 	rm -rf $(VENV) $(SAM_VENV) $(STATE) .aws-sam .hypothesis .ruff_cache .import_linter_cache
