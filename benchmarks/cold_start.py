@@ -13,6 +13,7 @@ import subprocess
 import sys
 from collections import Counter
 
+from local.options import Options
 from local.stack import Stack, running_stack
 from local.template import Function, functions
 from tools import events
@@ -39,7 +40,7 @@ PACKAGES = re.compile(r"import time:\s+(\d+) \|\s+\d+ \|\s+([\w.]+)")
 def main() -> None:
     """Measure the functions that the API calls, and print a table for each."""
     made = dict(events.events())
-    with running_stack() as stack:
+    with running_stack(Options(background=False)) as stack:
         for logical_id, name in (("WebhookFunction", "webhook-post"), ("MediaProxyFunction", "media-without-token")):
             function = functions(stack.template)[logical_id]
             times = [first_answer(stack, function, made[name]) for _ in range(ROUNDS)]

@@ -45,6 +45,22 @@ def events() -> Iterator[tuple[str, Event]]:
     yield "media-old-path", _request("GET", f"/api{path}", headers={"authorization": f"Bearer {token}"})
     yield "media-without-token", _request("GET", path)
     yield "prefetch-batch", {"Records": [_job(MESSAGE_ID), _job("unknown")]}
+    yield "sweep-schedule", _scheduled()
+
+
+def _scheduled() -> Event:
+    """https://docs.aws.amazon.com/AmazonEventBridge/latest/userguide/eb-run-lambda-schedule.html."""
+    return {
+        "version": "0",
+        "id": "00000000-0000-4000-8000-000000000000",
+        "detail-type": "Scheduled Event",
+        "source": "aws.events",
+        "account": "123456789012",
+        "time": "2026-11-18T00:00:00Z",
+        "region": "us-east-1",
+        "resources": ["arn:aws:events:us-east-1:123456789012:rule/sweep"],
+        "detail": {},
+    }
 
 
 def write() -> None:

@@ -29,7 +29,7 @@ def test_the_files_are_those_that_the_tool_writes() -> None:
 
 
 def test_every_event_has_an_outcome() -> None:
-    assert {path.stem for path in events.FOLDER.glob("*.json")} == {*OUTCOMES, "prefetch-batch"}
+    assert {path.stem for path in events.FOLDER.glob("*.json")} == {*OUTCOMES, "prefetch-batch", "sweep-schedule"}
 
 
 @pytest.mark.parametrize("name", OUTCOMES)
@@ -49,6 +49,15 @@ def test_a_batch_of_jobs_is_done_and_a_job_without_message_is_dropped(system: Sy
 
     assert answer == {"batchItemFailures": []}
     assert system.media(events.MESSAGE_ID)["status"] == "ready"
+
+
+def test_the_clock_lets_all_unsettled_media_be_looked_at(system: System) -> None:
+    own_id = system.receive()
+
+    answer = system.stack.functions.invoke("SweepFunction", read("sweep-schedule"))
+
+    assert answer["waits"] >= 1
+    assert "MEDIA" not in system.items(f"MSG#{own_id}")
 
 
 def prepare(system: System) -> None:
