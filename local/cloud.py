@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import os
 import subprocess
 import sys
 import threading
+import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from io import BytesIO
 from pathlib import Path
+from types import SimpleNamespace
 from typing import IO, TYPE_CHECKING, Any, cast
 
 import boto3
@@ -33,6 +36,8 @@ SERVICE_IDS = {"secretsmanager": "secrets_manager"}
 PREFIX = "whatsapp-media"
 START_TIMEOUT = 30.0
 """Seconds for moto to import itself, on a slow machine."""
+INDEX_NAME = 6
+"""Where the name of an index stands among the arguments of moto's query, after the hash key."""
 TOKENS = 1000
 """Transactions remembered by their token."""
 
@@ -288,11 +293,12 @@ def once_for_each_token(app: WSGIApplication) -> WSGIApplication:
     return answered
 
 
-def send_without_counting() -> None:
-    """Let moto send to a queue without counting its messages.
+def queue_without_counting() -> None:
+    """Let moto send to a queue, and receive from it, without counting its messages.
 
-    For each message that is sent it reads all attributes of the queue, among them three counts over all messages:
-    a thousand jobs would take a minute. It only wants to know whether the queue is a FIFO queue that deduplicates.
+    For each message it reads all attributes of the queue, among them three counts over all messages: a thousand jobs
+    would take a minute. When sending, it only wants to know whether the queue is a FIFO queue that deduplicates; when
+    receiving, how long messages are kept.
     """
     from moto.sqs.models import Queue, SQSBackend
 
@@ -312,8 +318,85 @@ def send_without_counting() -> None:
         finally:
             sending.now = False
 
+    def is_kept(backend: SQSBackend, queue_name: str, message: Any) -> bool:
+        queue: Any = backend.get_queue(queue_name)
+        return bool(queue.message_retention_period + message.sent_timestamp / 1000 > time.time())
+
     queues.attributes = property(attributes)
     backends.send_message = send_message
+    backends.is_message_valid_based_on_retention_period = is_kept
+
+
+def query_one_partition() -> None:
+    """Let moto read a partition without sorting the whole table first.
+
+    It puts all items of the table in order, comparing them in Python, for each query of one partition. Keys are texts
+    in all our tables: those are compared as such.
+    """
+    from moto.dynamodb.models.table import Table
+
+    tables: Any = Table
+    query = tables.query
+
+    def all_items(table: Any) -> list[Any]:
+        items = [item for partition in table.items.values() for item in partition.values()]
+        return sorted(items, key=lambda item: (item.hash_key.value, item.range_key.value))
+
+    def query_table(table: Any, hash_key: Any, *arguments: Any, **options: Any) -> Any:
+        if len(arguments) > INDEX_NAME and arguments[INDEX_NAME] is None:
+            own = SimpleNamespace(all_items=lambda: list(table.items.get(hash_key, {}).values()))
+            return query(_Narrowed(table, own), hash_key, *arguments, **options)
+        return query(table, hash_key, *arguments, **options)
+
+    tables.all_items, tables.query = all_items, query_table
+
+
+class _Narrowed:
+    """An object, but for what another one has under the same name."""
+
+    def __init__(self, whole: Any, own: Any) -> None:
+        self._whole = whole
+        self._own = own
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._own if hasattr(self._own, name) else self._whole, name)
+
+
+def undo_by_item() -> None:
+    """Let moto undo a failed transaction item by item.
+
+    It copies the whole table three times before each transaction of three items, to have something to go back to: with
+    some thousands of items that takes a second, and gigabytes.
+    """
+    import moto.dynamodb.models
+    from moto.dynamodb.models.table import Table
+
+    models: Any = moto.dynamodb.models
+    backends = models.DynamoDBBackend
+    transact = backends.transact_write_items
+    # Tables are copied for this alone; items go on being copied.
+    models.copy = SimpleNamespace(deepcopy=lambda thing: thing if isinstance(thing, Table) else copy.deepcopy(thing))
+
+    def transact_write_items(backend: Any, transact_items: list[dict[str, Any]]) -> None:
+        touched = [_touched(backend, next(iter(one.values()))) for one in transact_items]
+        before = [(table, hash_key, range_key, copy.deepcopy(item)) for table, hash_key, range_key, item in touched]
+        try:
+            transact(backend, transact_items)
+        except Exception:
+            for table, hash_key, range_key, item in before:
+                table.items[hash_key].pop(range_key, None)
+                if item is not None:
+                    table.items[hash_key][range_key] = item
+            raise
+
+    backends.transact_write_items = transact_write_items
+
+
+def _touched(backend: Any, operation: Mapping[str, Any]) -> tuple[Any, Any, Any, Any]:
+    """Give table, hash key, range key and item of what an operation of a transaction is about, as moto has them."""
+    table = backend.get_table(operation["TableName"])
+    hash_key, range_key = backend.get_keys_value(table, operation.get("Key") or operation["Item"])
+    return table, hash_key, range_key, table.get_item(hash_key, range_key)
 
 
 def delete_under_lock() -> None:
@@ -339,8 +422,10 @@ def main() -> None:
     # Imported here: moto takes most of a second, and only this process needs it.
     from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 
-    send_without_counting()
+    queue_without_counting()
     delete_under_lock()
+    undo_by_item()
+    query_one_partition()
     aws = DomainDispatcherApplication(create_backend_app)
     with serve(one_at_a_time(once_for_each_token(aws))) as server:
         print(server.port, flush=True)

@@ -11,16 +11,18 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from inbound.errors import InternalError, MediaCorrupt, MediaTooLarge, MediaUrlDead
 from inbound.media import object_key
+from inbound.observability import logger
 from media_proxy import content
 from media_proxy.content import Content
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
-    from mypy_boto3_s3.type_defs import CompletedPartTypeDef
+    from mypy_boto3_s3.type_defs import CompletedPartTypeDef, ObjectIdentifierTypeDef
 
 # S3 wants 5 MiB or more in all parts but the last. One part at a time is all the memory that a download takes.
 # https://docs.aws.amazon.com/AmazonS3/latest/userguide/qfacts.html
 PART_SIZE = 8 * 1024 * 1024
+MOST_DELETED = 1000  # objects, https://docs.aws.amazon.com/AmazonS3/latest/API/API_DeleteObjects.html
 SNIFFED = 512  # bytes; enough to tell what a file is
 MISSING = frozenset({"404", "NoSuchKey", "NotFound"})
 
@@ -54,7 +56,7 @@ class Address(NamedTuple):
     phone_number_id: str
     message_id: str
     fence: int
-    file_name: str
+    file_name: str = ""
 
     def key(self, prefix: str) -> str:
         """Give the object key under a class."""
@@ -113,6 +115,14 @@ class Cache:
         with _s3_faults():
             self._s3.delete_object(Bucket=self._bucket, Key=key)
 
+    def delete_earlier(self, address: Address) -> None:
+        """Delete what earlier attempts have stored and could not publish, the last ones that fit into one call."""
+        earlier = range(max(1, address.fence - MOST_DELETED // len(content.PREFIXES)), address.fence)
+        keys = [address._replace(fence=fence).key(prefix) for fence in earlier for prefix in content.PREFIXES]
+        with _s3_faults():
+            objects: list[ObjectIdentifierTypeDef] = [{"Key": key} for key in keys]
+            self._s3.delete_objects(Bucket=self._bucket, Delete={"Objects": objects, "Quiet": True})
+
     def _object(self, key: str, kind: Content, file_name: str) -> "_Object":
         return {
             "Bucket": self._bucket,
@@ -139,8 +149,15 @@ class Cache:
             verify()
             self._s3.complete_multipart_upload(**upload, MultipartUpload={"Parts": done})
         except BaseException:
-            self._s3.abort_multipart_upload(**upload)
+            self._abandon(upload)
             raise
+
+    def _abandon(self, upload: "_Upload") -> None:
+        """End an upload. Why it is abandoned is told, not what fails here: that is left to the bucket's lifecycle."""
+        try:
+            self._s3.abort_multipart_upload(**upload)
+        except (BotoCoreError, ClientError) as error:
+            logger.warning("upload_not_aborted", error=type(error).__name__)
 
 
 class _Measured:

@@ -7,7 +7,7 @@ like what it claims to be is shown inline; all else is a download of unknown typ
 import re
 import time
 import unicodedata
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, Final, Literal, NamedTuple, get_args
 from urllib.parse import quote
 
 from inbound import media
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from inbound.messages import Message
 
 Prefix = Literal["inline", "pdf", "file"]
+PREFIXES: Final[tuple[Prefix, ...]] = get_args(Prefix)
 
 ISO_MEDIA, OGG, MPEG_AUDIO, AAC, AMR, PDF = "iso-media", "ogg", "mpeg-audio", "aac", "amr", "pdf"
 IMAGES = frozenset({"image/jpeg", "image/png", "image/webp", "image/gif"})

@@ -17,6 +17,7 @@ from inbound.messages import Media
 from inbound.observability import count_graph_code, logger, metrics
 from media_proxy import content, lease, retries, signing, sources
 from media_proxy.attempt import Attempt, TakesTooLong
+from media_proxy.cache import Address
 from media_proxy.deadline import Deadline
 from media_proxy.lease import Lease, LeaseLost
 from media_proxy.media_items import Failure, Found, MediaItems
@@ -181,10 +182,20 @@ def attempted(found: Found, desk: Desk, patience: Patience) -> Media | None:
         # A later attempt has overtaken this one; what it stored is the truth.
         desk.fetcher().cache.delete(stored.key)
         return None
+    if fence > 1:
+        tidy(message, fence, desk)
     metrics.add_metric("MediaFetched", "Count", 1)
     metrics.add_metric(f"Source_{source.name}", "Count", 1)
     logger.info("media_ready", message_id=message.message_id, source=source.name, size=stored.size)
     return media
+
+
+def tidy(message: "Message", fence: int, desk: Desk) -> None:
+    """Delete what earlier attempts have stored and could not publish: a crash, or an answer of S3 that was lost."""
+    try:
+        desk.fetcher().cache.delete_earlier(Address(message.phone_number_id, message.message_id, fence))
+    except InternalError:
+        logger.warning("earlier_objects_not_deleted", message_id=message.message_id)
 
 
 def resolved(message: "Message", desk: Desk) -> "Source":

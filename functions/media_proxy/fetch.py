@@ -1,6 +1,7 @@
 """One attempt to bring a medium from Graph into S3, with its quick tries."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from typing import TYPE_CHECKING
 
 import tenacity
@@ -34,10 +35,12 @@ JITTER = tenacity.wait_random_exponential(multiplier=0.3, max=2)  # seconds; "fu
 LONGEST_PAUSE = 10  # seconds between two quick tries; what asks for more gets its attempt later
 
 # What a download that stays dead with a fresh URL means.
-STILL_DEAD: dict[int | None, type[MediaError]] = {
+STILL_DEAD: dict[int | None, Callable[..., MediaError]] = {
+    400: GraphRefused,
     401: AccessTokenInvalid,
     403: GraphRefused,
     404: MediaExpired,
+    410: partial(MediaExpired, final=True),
 }
 
 

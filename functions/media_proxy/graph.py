@@ -30,7 +30,7 @@ CHUNK = 256 * 1024
 MOST_REDIRECTS = 3
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
 # What a media URL answers once it is dead, although the media may well be there.
-DEAD = frozenset({401, 403, 404})
+DEAD = frozenset({400, 401, 403, 404, 410})
 
 
 class _Session(requests.Session):

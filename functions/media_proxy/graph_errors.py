@@ -28,6 +28,8 @@ TRANSIENT_CODES = frozenset({1, 2, 131000, 131016, 131057, 133004})
 REFUSAL_CODES = frozenset({3, 10, 33, 100, 104, 368, 130497, 131005, 131031, 131053, 133010, 135000, *range(200, 300)})
 NOT_DOWNLOADABLE = 131052  # Meta itself could not get the media
 MISSING_OBJECT = (100, 33)
+# What says nothing about the media, even beside a 410.
+PASSING = (AccessTokenInvalid, GraphUnavailable, RateLimited)
 
 # How long Graph's slower throttles last, seconds, where it does not say so itself: a rolling hour
 # (https://developers.facebook.com/docs/graph-api/overview/rate-limiting), or six seconds for one pair of users.
@@ -81,7 +83,7 @@ def error_of(status: int, headers: Mapping[str, str], body: bytes, now: float) -
         "graph_trace": trace if isinstance(trace, str) else None,
         "retry_after": retry_after(headers, now) or SLOW_CODES.get(code or 0),
     }
-    if status == 410:
+    if status == 410 and known not in PASSING:
         return MediaExpired("Graph says that the media is gone.", final=True, **facts)
     return known(_sentence(known, status, code), **facts)
 

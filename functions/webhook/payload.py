@@ -274,8 +274,20 @@ def _value_records(value: Json, about: _Change) -> Iterator[Record]:
             yield from _history_records(chunk, about)
     for contact in about.contacts:
         yield from _contact_aliases(_text(contact.get("user_id")), _text(contact.get("wa_id")), about)
-    if rest := _without(value, walked):
+    if rest := _without(value, walked) | _not_understood(value, walked):
         yield _kept(rest, "unknown_keys", about)
+
+
+def _not_understood(value: Json, walked: set[str]) -> dict[str, Any]:
+    """Give what stands beside the messages and goes into none: unknown metadata, and contacts that are no one's."""
+    contacts = value.get("contacts")
+    told = walked - {"messaging_product", "metadata", "contacts"}
+    understood = told and isinstance(contacts, list) and all(isinstance(contact, dict) for contact in contacts)
+    parts = {
+        "metadata": _without(value["metadata"], {"phone_number_id", "display_phone_number"}),
+        "contacts": None if understood else contacts,
+    }
+    return {name: part for name, part in parts.items() if part}
 
 
 def _history_records(chunk: object, about: _Change) -> Iterator[Record]:

@@ -171,13 +171,18 @@ def test_without_a_known_code_the_status_decides(
     assert (type(error), error.retryable) == meaning
 
 
-@pytest.mark.parametrize("body", [b"", refusal(190), refusal(100, 33), refusal(4), b"<html>"])
-def test_gone_is_final_whatever_the_body_says(body: bytes) -> None:
+@pytest.mark.parametrize("body", [b"", refusal(100), refusal(100, 33), refusal(10), refusal(999999), b"<html>"])
+def test_gone_is_final(body: bytes) -> None:
     error = read(410, body)
 
     assert isinstance(error, MediaExpired)
     assert error.final
     assert not error.retryable
+
+
+@pytest.mark.parametrize(("code", "kind"), [(190, AccessTokenInvalid), (4, RateLimited), (131016, GraphUnavailable)])
+def test_a_code_that_says_nothing_of_the_media_outweighs_a_410(code: int, kind: type[MediaError]) -> None:
+    assert type(read(410, refusal(code))) is kind
 
 
 def test_a_missing_object_may_also_be_a_token_without_access_so_it_is_not_final() -> None:

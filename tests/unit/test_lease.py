@@ -66,11 +66,11 @@ def test_a_lease_is_renewed_each_time_that_half_of_it_is_gone(table: Table, cloc
 
 
 def test_a_lost_lease_stops_the_reading(table: Table, clock: Clock) -> None:
-    lease, read = Lease(7, table.renew, clock), []
+    lease = Lease(7, table.renew, clock)
     table.holds = False
 
     with pytest.raises(LeaseLost):
-        read.extend(lease.over(chunks(clock, count=100, pause=1)))
+        list(lease.over(chunks(clock, count=100, pause=1)))
 
     assert table.asked == [7]
 

@@ -166,3 +166,32 @@ def test_a_transaction_sent_again_under_its_token_is_answered_as_before(
 
     with pytest.raises(ClientError, match="ConditionalCheckFailed"):
         client.transact_write_items(TransactItems=[{"Put": put}], ClientRequestToken="another")
+
+
+def test_a_transaction_that_fails_changes_nothing(access: Access, physical: dict[str, str]) -> None:
+    client, table = access.client("dynamodb"), physical["Table"]
+    key = {"pk": {"S": "undone"}, "sk": {"S": "1"}}
+    other = {"pk": {"S": "undone"}, "sk": {"S": "2"}}
+    client.put_item(TableName=table, Item={**key, "n": {"N": "1"}})
+    add = {
+        "TableName": table,
+        "Key": key,
+        "UpdateExpression": "ADD n :one",
+        "ExpressionAttributeValues": {":one": {"N": "1"}},
+    }
+    new = {"TableName": table, "Item": other}
+    never = {
+        "TableName": table,
+        "Key": {"pk": {"S": "no"}, "sk": {"S": "no"}},
+        "ConditionExpression": "attribute_exists(pk)",
+    }
+
+    with pytest.raises(ClientError, match="ConditionalCheckFailed"):
+        client.transact_write_items(TransactItems=[{"Update": add}, {"Put": new}, {"ConditionCheck": never}])
+
+    items = client.query(
+        TableName=table, KeyConditionExpression="pk = :pk", ExpressionAttributeValues={":pk": {"S": "undone"}}
+    )["Items"]
+    assert items == [{**key, "n": {"N": "1"}}]
+    client.transact_write_items(TransactItems=[{"Update": add}, {"Put": new}])
+    assert client.get_item(TableName=table, Key=key)["Item"]["n"] == {"N": "2"}

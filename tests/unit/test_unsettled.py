@@ -1,5 +1,7 @@
 """What the sweeper decides, entry by entry."""
 
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -25,7 +27,7 @@ HOUR, DAY = 3600, 24 * 3600
 FRESH = Entry("m", NOW - 5)
 
 
-def media(status: str, **fields: object) -> Media:
+def media(status: str, **fields: Any) -> Media:
     return Media("MSG#m", "MEDIA", status=status, **fields)
 
 
