@@ -17,6 +17,7 @@ from inbound.media import message_id
 from local.cloud import ENDPOINT, Access
 from local.options import APP_ID
 from local.stack import STATE, Stack
+from local.template import tables
 from tests import builders
 from tests.builders import Json, Sample
 from tests.integration.aws_proxy import AwsProxy
@@ -119,6 +120,14 @@ class System:
         )
         keys = [found["pk"]["S"] for page in pages for found in page["Items"]]
         return [self.items(key)["EVENT"] for key in keys]
+
+    def empty_table(self) -> None:
+        """Make the table anew: who reads all of it need not read what other tests have left."""
+        client, name = self.client("dynamodb"), self.stack.table_name
+        client.delete_table(TableName=name)
+        client.get_waiter("table_not_exists").wait(TableName=name, WaiterConfig={"Delay": 1})
+        client.create_table(TableName=name, **tables(self.stack.template)["Table"].definition)
+        client.get_waiter("table_exists").wait(TableName=name, WaiterConfig={"Delay": 1})
 
     def put(self, item: Mapping[str, Any]) -> None:
         self.client("dynamodb").put_item(TableName=self.stack.table_name, Item=typed(item))
