@@ -191,8 +191,22 @@ class System:
             check=False,
         )
         assert done.returncode == 0, done.stderr
-        report: Json = json.loads(done.stdout.splitlines()[-1])
-        return report
+        *logged, last = done.stdout.splitlines()
+        report: Json = json.loads(last)
+        return {**report, "metrics": _metrics(logged)}
+
+
+def _metrics(lines: list[str]) -> dict[str, list[float]]:
+    """Give the values of the metrics that were published, by name.
+
+    https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html
+    """
+    found: dict[str, list[float]] = {}
+    for record in (json.loads(line) for line in lines if line.startswith('{"_aws"')):
+        for metric in record["_aws"]["CloudWatchMetrics"][0]["Metrics"]:
+            value = record[metric["Name"]]
+            found.setdefault(metric["Name"], []).extend(value if isinstance(value, list) else [value])
+    return found
 
 
 @cache

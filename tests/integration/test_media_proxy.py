@@ -306,9 +306,13 @@ def test_a_media_id_that_could_change_the_url_never_reaches_graph(system: System
     message = builders.image_message(media_id)
     system.post(builders.notification(message, phone_number_id=system.stack.phone_number_id))
 
-    system.problem(message_id(system.stack.phone_number_id, message["id"]), 410, "media_unavailable")
+    own_id = message_id(system.stack.phone_number_id, message["id"])
+    system.problem(own_id, 410, "media_unavailable")
 
     assert system.stack.meta.requests() == []
+    # Nothing is left to be fetched, so nobody need look at it again.
+    assert not {"gsi2pk", "gsi2sk"} & system.message(own_id).keys()
+    assert system.work(own_id) == []
 
 
 # --- who may see it ----------------------------------------------------------------------------------------------
@@ -556,6 +560,38 @@ def test_a_failing_bucket_is_our_fault_and_leaves_nothing_behind(system: System)
     assert problem["retryable"] is True
     assert system.objects() == objects
 
+
+# --- what is counted ---
+
+
+def test_each_view_counts_as_served_pending_failed_or_gone(system: System) -> None:
+    served, pending, failed, gone = (
+        system.receive(),
+        large(system, 17 * builders.MIB)[0],
+        system.receive(),
+        system.receive(),
+    )
+    break_(system, failed, faults.ServerError())
+    break_(system, gone, faults.Gone())
+    text = builders.text_message()
+    system.post(builders.notification(text, phone_number_id=system.stack.phone_number_id))
+    events = [event(system, own_id) for own_id in (served, pending, failed, gone)]
+    events.append(event(system, message_id(system.stack.phone_number_id, text["id"])))
+    events.append(event(system, "unknown"))
+
+    report = system.run("MediaProxyFunction", *events)
+
+    assert [answer["statusCode"] for answer in report["answers"]] == [302, 202, 503, 410, 404, 404]
+    assert {name: sum(values) for name, values in report["metrics"].items() if name in COUNTED} == {
+        "MediaRequests": 3,
+        "MediaServed": 1,
+        "MediaPending": 1,
+        "MediaFailed": 1,
+        "MediaGone": 1,
+    }
+
+
+COUNTED = {"MediaRequests", "MediaServed", "MediaPending", "MediaFailed", "MediaGone"}
 
 # --- large files -------------------------------------------------------------------------------------------------
 

@@ -1,0 +1,78 @@
+"""An alarm that watches a metric which nobody publishes would be silent for ever."""
+
+import re
+from typing import Any
+
+import pytest
+
+from inbound.problems import TABLE
+from local.template import functions, load
+from media_proxy.success import counted
+from tests.contract.test_template import PHYSICAL, ROOT
+
+TEMPLATE = load({}, PHYSICAL)
+ALARMS: dict[str, dict[str, Any]] = TEMPLATE.of_type("AWS::CloudWatch::Alarm")
+EVERY_ALARM = pytest.mark.parametrize("name", sorted(ALARMS))
+SERVICES = {own.environment["POWERTOOLS_SERVICE_NAME"]: own for own in functions(TEMPLATE).values()}
+OURS = "WhatsAppMedia"
+
+
+def metrics_of(alarm: dict[str, Any]) -> list[dict[str, Any]]:
+    """Give what an alarm watches: namespace, name and dimensions."""
+    if "Metrics" not in alarm:
+        return [alarm]
+    return [one["MetricStat"]["Metric"] for one in alarm["Metrics"] if "MetricStat" in one]
+
+
+def published() -> set[str]:
+    """Give the names of all metrics that the functions add, those with a code in their name written out."""
+    sources = "".join(path.read_text("utf-8") for path in (ROOT / "functions").rglob("*.py"))
+    names = set(re.findall(r'add_metric\(\s*"(\w+)"', sources))
+    names |= {name for error in TABLE for name in counted(error())} | {"MediaServed", "MediaPending"}
+    names |= set(re.findall(r'"(Media\w+)" if why\.by_us else "(Media\w+)"', sources)[0])
+    codes = {error.code for error in TABLE}
+    return names | {f"{prefix}_{code}" for prefix in ("Failed", "Answered") for code in codes}
+
+
+@EVERY_ALARM
+def test_an_alarm_watches_what_a_function_publishes(name: str) -> None:
+    for metric in metrics_of(ALARMS[name]):
+        if metric["Namespace"] == OURS:
+            assert metric["MetricName"] in published()
+            (service,) = [one["Value"] for one in metric["Dimensions"] if one["Name"] == "service"]
+            assert service in SERVICES
+
+
+@EVERY_ALARM
+def test_an_alarm_tells_what_is_wrong_and_reaches_the_topic_when_there_is_one(name: str) -> None:
+    alarm = ALARMS[name]
+
+    assert len(alarm["AlarmDescription"]) > 20
+    assert "AlarmActions" not in TEMPLATE.resolve({"AlarmActions": alarm["AlarmActions"]})
+    topic = load({"AlarmTopicArn": "arn:aws:sns:eu-west-1:123456789012:alarms"}, PHYSICAL)
+    assert topic.resolve(alarm["AlarmActions"]) == ["arn:aws:sns:eu-west-1:123456789012:alarms"]
+
+
+@EVERY_ALARM
+def test_the_operators_page_says_what_to_do(name: str) -> None:
+    page = (ROOT / "docs" / "operate.md").read_text("utf-8")
+
+    assert f"| `{name}` |" in page
+
+
+def test_a_sweeper_that_does_not_run_is_an_alarm() -> None:
+    assert ALARMS["OldestMediaAlarm"]["TreatMissingData"] == "breaching"
+    assert ALARMS["OldestMediaAlarm"]["Threshold"] <= 24 * 3600
+
+
+def test_the_success_rate_leaves_out_what_is_nobodys_fault() -> None:
+    expressions = {one["Id"]: one.get("Expression") for one in ALARMS["SuccessRateAlarm"]["Metrics"]}
+    ids = {one["MetricStat"]["Metric"]["MetricName"]: one["Id"] for one in ALARMS["SuccessRateAlarm"]["Metrics"][:-1]}
+
+    assert ids == {"MediaRequests": "requests", "MediaServed": "served", "MediaGone": "gone"}
+    rest = "(FILL(requests, 0) - FILL(gone, 0))"
+    assert expressions["rate"] == f"IF({rest[1:-1]} > 0, 100 * FILL(served, 0) / {rest}, 100)"
+    assert (ALARMS["SuccessRateAlarm"]["Threshold"], ALARMS["SuccessRateAlarm"]["ComparisonOperator"]) == (
+        99,
+        "LessThanThreshold",
+    )
