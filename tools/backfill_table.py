@@ -11,8 +11,8 @@ from inbound.batches import in_parallel
 from inbound.media import key_part
 from inbound.messages import Alias, Key, Media, items_at
 from inbound.observability import metrics
-from media_proxy.delivery import servable
 from media_proxy.retries import FAILED, READY
+from media_proxy.single_flight import servable
 from tools.backfill_plan import Decision, Known, Stored, without_alias_race
 from tools.deployment import Deployment
 from tools.legacy_rows import APP, Legacy

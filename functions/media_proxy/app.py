@@ -17,8 +17,9 @@ from inbound.observability import logger, metrics
 from inbound.problems import problem
 from media_proxy import access, responses, signing
 from media_proxy.deadline import Deadline
-from media_proxy.delivery import Asked, Desk, Patience, Pending, Ready, deliver
+from media_proxy.delivery import Asked, Pending, Ready, deliver
 from media_proxy.media_items import DAY, MediaItems
+from media_proxy.single_flight import Desk, Patience
 from media_proxy.success import counted
 
 if TYPE_CHECKING:

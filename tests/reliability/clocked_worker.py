@@ -11,8 +11,8 @@ from inbound.credentials import GRAPH, CachedSecret
 from inbound.errors import MediaError
 from media_proxy import prefetch
 from media_proxy.deadline import Deadline
-from media_proxy.delivery import Patience, ensure_cached
 from media_proxy.fetch import Fetcher
+from media_proxy.single_flight import Patience, ensure_cached
 
 
 @dataclass
