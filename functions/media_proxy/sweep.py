@@ -98,7 +98,8 @@ def look_at(page: Sequence[Entry], sweep: Sweep, now: int) -> None:
     found = due(seen["due"], media)
     lost = [one for one in found if unsettled.is_lost(one.media, now, deadline_of(one, now))]
     again = [one for one in found if not unsettled.is_lost(one.media, now, deadline_of(one, now))]
-    in_parallel(give_up, lost)
+    for name, count in Counter(filter(None, in_parallel(give_up, lost))).items():
+        metrics.add_metric(name, "Count", count)
     queue_again(again, now)
     sweep.done.update(settled=len(seen["settled"]), waits=len(seen["waits"]), lost=len(lost), queued=len(again))
     note_ages(seen["waits"], media, again, sweep, now)
@@ -120,12 +121,13 @@ def deadline_of(found: Found, now: int) -> int:
     return retries.deadline_for(found.message, found.first_seen, now, settings.no_storage_numbers)
 
 
-def give_up(found: Found) -> None:
-    """Settle media that Meta has deleted. It is an alarm when that was for a reason of ours."""
+def give_up(found: Found) -> str | None:
+    """Settle media that Meta has deleted; name the metric to count it in. One is an alarm: the reason was ours."""
     why = unsettled.lost(found.media)
-    if broom().items.given_up(found, Failure("media_expired", why.detail, None)):
-        logger.warning("media_lost", message_id=found.message.message_id, attempts=found.attempts, by_us=why.by_us)
-        metrics.add_metric("MediaLost" if why.by_us else "MediaExpired", "Count", 1)
+    if not broom().items.given_up(found, Failure("media_expired", why.detail, None)):
+        return None
+    logger.warning("media_lost", message_id=found.message.message_id, attempts=found.attempts, by_us=why.by_us)
+    return "MediaLost" if why.by_us else "MediaExpired"
 
 
 def queue_again(found: Sequence[Found], now: int) -> None:

@@ -61,7 +61,9 @@ def test_the_clock_lets_all_unsettled_media_be_looked_at(system: System) -> None
 
 
 def prepare(system: System) -> None:
-    """Store the message of the events, with media that the simulator knows."""
+    """Store the message of the events, with media that the simulator knows and nobody has tried."""
+    key = {"pk": {"S": f"MSG#{events.MESSAGE_ID}"}, "sk": {"S": "MEDIA"}}
+    system.client("dynamodb").delete_item(TableName=system.stack.table_name, Key=key)
     system.stack.functions.invoke("WebhookFunction", read("webhook-post"))
     media = system.stack.meta.add_media(b"", "image/jpeg", phone_number_id=system.stack.phone_number_id)
     system.change(events.MESSAGE_ID, "MESSAGE", provider_media_id=media.id)

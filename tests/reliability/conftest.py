@@ -6,7 +6,6 @@ from typing import Any
 
 import pytest
 
-from tests.integration.conftest import running, system  # noqa: F401  (fixtures: one system for each test process)
 from tests.reliability import report
 from tests.reliability.report import PAGE, Row
 

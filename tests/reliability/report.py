@@ -150,4 +150,5 @@ def _objects(system: System, own_id: str) -> str:
     uploads = s3.list_multipart_uploads(Bucket=bucket).get("Uploads", [])
     open_ = [upload for upload in uploads if f"/{own_id}/" in upload["Key"]]
     count = {0: "no object", 1: "one object"}.get(len(objects), f"{len(objects)} objects")
-    return f"{count}, {len(open_)} uploads open" if open_ else count
+    left = "an upload open" if len(open_) == 1 else f"{len(open_)} uploads open"
+    return f"{count}, {left}" if open_ else count

