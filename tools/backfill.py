@@ -155,7 +155,8 @@ def _run(args: argparse.Namespace, closing: ExitStack) -> int:
     if run.checkpoint is not None:
         run.checkpoint.remove()
     _tell(run, args.json)
-    return 0
+    nothing = run.tally.counts["rows"] > 0 and run.tally.counts["rows"] == run.tally.counts["bad_lines"]
+    return 1 if nothing else 0
 
 
 def _opened(path: str) -> AbstractContextManager[IO[bytes]]:
@@ -197,12 +198,20 @@ def _walk(run: Run, export: Export, size: int | None) -> None:
     total, unit = (size, "B") if size is not None else (None, "row")
     with SeenRows() as seen, progress.bar(total, done=run.position.offset, unit=unit) as bar:
         while chunk := list(islice(rows, CHUNK)):
+            if run.position == Position():
+                _note_absent(run, chunk)
             decisions, bad = _decided(run, chunk, seen)
             _count(run, decisions, bad)
             done = chunk[-1].end
             bar.update(done.offset - run.position.offset if unit == "B" else len(chunk))
             run.position = done
             _save(run)
+
+
+def _note_absent(run: Run, chunk: Sequence[ExportRow]) -> None:
+    """Say when a column that was named is in none of the first rows: rows of JSON have no header to check."""
+    for column in run.columns.absent([row.values for row in chunk if row.problem is None]):
+        print(f"Note: none of the first {len(chunk)} rows has a column {column}.", file=sys.stderr)
 
 
 def _decided(run: Run, chunk: Sequence[ExportRow], seen: SeenRows) -> tuple[list[Decision], list[tuple[int, str]]]:

@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import IO, Any, NamedTuple
 
 LONGEST = 16 * 1024 * 1024  # bytes of a line, characters of a field; what is longer is no row of messages
+MOST_LINES = 10_000  # of one row: a customer's text may have many, a quote that is never closed has all
+END = ""  # no line is empty: each has its line end, or is what stands behind the last one
 DELIMITERS = ",;\t|"
 FORMATS = {".csv": "csv", ".tsv": "csv", ".jsonl": "jsonl", ".ndjson": "jsonl", ".json": "jsonl"}
 
@@ -66,24 +68,32 @@ class Export:
                 yield ExportRow(self._lines.position.line, values, problem, self._lines.position)
 
     def _csv_rows(self) -> Iterator[ExportRow]:
-        columns = self.columns or ()
-        reader = csv.reader(_texts(self._lines), delimiter=self._delimiter)
         while True:
+            own = _RowLines(self._lines)
             line = self._lines.position.line + 1
-            try:
-                fields = next(reader)
-            except StopIteration:
+            fields, problem = self._csv_row(own)
+            if fields is None:
                 return
-            except csv.Error as error:
-                self._lines.taken_problem()
-                yield ExportRow(line, {}, f"not CSV: {error}", self._lines.position)
-                continue
-            problem = self._lines.taken_problem()
-            if fields and problem is None and len(fields) != len(columns):
-                problem = f"{len(fields)} fields instead of {len(columns)}"
+            if problem and own.count > 1:
+                # Most likely a quote that is never closed: the lines behind it are rows of their own.
+                self._lines.seek(own.after_first)
             if fields or problem:
-                values = {} if problem else dict(zip(columns, fields, strict=True))
+                values = {} if problem else dict(zip(self.columns or (), fields, strict=True))
                 yield ExportRow(line, values, problem, self._lines.position)
+
+    def _csv_row(self, own: "_RowLines") -> tuple[list[str] | None, str | None]:
+        """Read one row; None at the end. The second value says what is wrong with it."""
+        try:
+            fields = next(csv.reader(own, delimiter=self._delimiter), None)
+        except csv.Error as error:
+            self._lines.taken_problem()
+            return [], f"not CSV: {error}"
+        problem = self._lines.taken_problem()
+        if own.is_open:
+            return [], "a quote is never closed"
+        if fields and problem is None and len(fields) != len(self.columns or ()):
+            problem = f"{len(fields)} fields instead of {len(self.columns or ())}"
+        return fields, problem
 
 
 class _Lines:
@@ -101,8 +111,10 @@ class _Lines:
         return problem
 
     def seek(self, position: Position) -> None:
-        self._file.seek(position.offset)
-        self.position = position
+        """Go on from a position; what cannot go back (a pipe) goes on from where it is."""
+        if self._file.seekable():
+            self._file.seek(position.offset)
+            self.position = position
 
     def __iter__(self) -> Iterator[str | None]:
         return self
@@ -138,9 +150,30 @@ class _Lines:
             return None
 
 
-def _texts(lines: _Lines) -> Iterator[str]:
-    """Give the reader of CSV a line for each line: what could not be read is a blank one, and its row is bad."""
-    return (text if text is not None else "\n" for text in lines)
+class _RowLines:
+    """The lines of one CSV row, as its reader takes them: what cannot be read is a blank one, and its row is bad.
+
+    `is_open` tells that the file ended, or went on for too long, in the middle of the row.
+    """
+
+    def __init__(self, lines: _Lines) -> None:
+        self._lines = lines
+        self.count = 0
+        self.after_first = lines.position
+        self.is_open = False
+
+    def __iter__(self) -> Iterator[str]:
+        return self
+
+    def __next__(self) -> str:
+        text = next(self._lines, END) if self.count < MOST_LINES else END
+        if text is END:
+            self.is_open = self.count > 0
+            raise StopIteration
+        self.count += 1
+        if self.count == 1:
+            self.after_first = self._lines.position
+        return text if text is not None else "\n"
 
 
 def _checked(encoding: str) -> str:

@@ -138,6 +138,13 @@ class Columns:
         if not any(self._of(names)[field] for field in ("id", "wamid", "raw", "payload")):
             raise UnknownColumn(f"No column says which message a row is; the file has {', '.join(names[:50])}.")
 
+    def absent(self, rows: Iterable[Mapping[str, Any]]) -> list[str]:
+        """Give the columns that are mapped by hand and that none of these rows has."""
+        wanted = {column for column in self._mapped.values() if column}
+        for values in rows:
+            wanted -= {column for column in wanted if _at(values, column) is not None or column in values}
+        return sorted(wanted)
+
     def row(self, values: Mapping[str, Any]) -> Row:
         """Read one row of the table."""
         found = self._of(tuple(values))

@@ -95,7 +95,7 @@ def _made(row: Row, raw: _Raw | None, number: str | None, retention_days: int) -
     """Make the message, with Meta's own one where there is one; None when that is not usable."""
     number = _number(raw) or row.phone_number_id or number
     if number is None:
-        raise BadRow("no phone number id")
+        raise BadRow("no phone number id; give one with --phone-number-id")
     found = _found(row, raw)
     message = _completed(row, raw, found)
     parsed = _parsed(_envelope(message, raw, number, row), retention_days)

@@ -133,13 +133,16 @@ def kind_of(message: "Message") -> str:
     return message.media_kind or (message.type if message.type in MEDIA_TYPES else media.kind_of(message.mime_type))
 
 
-def file_name(message: "Message") -> str:
-    """Give a safe file name for a message's media: the sender's, cleaned, or one made of kind and time."""
+def file_name(message: "Message", mime_type: str | None = None) -> str:
+    """Give a safe file name for a message's media: the sender's, cleaned, or one made of kind and time.
+
+    `mime_type` is what is known of the file besides, for a message that does not say.
+    """
     cleaned = clean_name(message.filename or "")
     if cleaned:
         return cleaned
     moment = time.strftime("%Y-%m-%d-%H%M%S", time.gmtime(int(message.timestamp)))
-    return f"{kind_of(message)}-{moment}.{EXTENSIONS.get(base_type(message.mime_type), 'bin')}"
+    return f"{kind_of(message)}-{moment}.{EXTENSIONS.get(base_type(message.mime_type or mime_type), 'bin')}"
 
 
 def content_disposition(disposition: str, name: str) -> str:

@@ -85,7 +85,8 @@ def opened(asked: Asked, items: MediaItems) -> Found:
 def signed(message: "Message", media: Media, asked: Asked, edge_url: str, key: "SigningKey", now: int) -> "SignedUrl":
     """Sign the URL of the object; for a download, with the name under which the browser saves it."""
     expires_at = signing.expiry(content.kind_of(message), now)
-    save_as = content.content_disposition("attachment", content.file_name(message)) if asked.download else None
+    name = content.file_name(message, media.content_type)
+    save_as = content.content_disposition("attachment", name) if asked.download else None
     return signing.sign(f"{edge_url}/{media.s3_key}", key, expires_at, download_as=save_as)
 
 
@@ -94,7 +95,7 @@ def described(message: "Message", media: Media | None) -> dict[str, Any]:
     return {
         "type": content.kind_of(message),
         "mime_type": message.mime_type or (media.content_type if media else None),
-        "filename": content.file_name(message),
+        "filename": content.file_name(message, media.content_type if media else None),
         "size": media.size if media else None,
         "caption": message.caption,
         "sha256": (media.sha256 if media else None) or media_rules.sha256_hex(message.sha256),

@@ -122,7 +122,8 @@ class Fetcher:
 
     def _stored(self, attempt: Attempt, place: Located, token: str) -> Stored:
         message = attempt.message
-        address = Address(message.phone_number_id, message.message_id, attempt.lease.fence, content.file_name(message))
+        name = content.file_name(message, place.mime_type)
+        address = Address(message.phone_number_id, message.message_id, attempt.lease.fence, name)
         with self._graph.download(place, token, attempt.deadline) as chunks:
             return self.cache.store(attempt.lease.over(chunks), _expected(message, place, self._limit), address)
 

@@ -148,6 +148,17 @@ def test_a_download_is_saved_under_its_own_name(system: System) -> None:
     assert "filename*=UTF-8''Gr%C3%BC%C3%9Fe%20%E2%80%9Caus%E2%80%9D" in saved.headers["Content-Disposition"]
 
 
+def test_a_file_whose_type_only_graph_knows_is_named_by_it(system: System) -> None:
+    own_id = system.receive(media={"mime_type": None})
+    assert "mime_type" not in system.message(own_id)
+
+    location = system.get(own_id, params={"download": "1"}).headers["Location"]
+
+    assert '.jpg"' in requests.get(location, timeout=10).headers["Content-Disposition"]
+    assert '.jpg"' in system.bytes_of(own_id).headers["Content-Disposition"]
+    assert system.get(own_id, headers={"Accept": "application/json"}).json()["media"]["filename"].endswith(".jpg")
+
+
 def test_the_old_path_leads_to_the_same_media(system: System) -> None:
     own_id = system.receive()
     url = f"{system.stack.api_url}/api/media/messages/{own_id}"

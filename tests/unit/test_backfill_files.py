@@ -304,3 +304,57 @@ def test_a_dry_run_over_the_file_alone_reports_for_people_and_for_machines(
     assert whole["loadable_by_source"]["media_url"] == 1
     assert "3: neither an id nor a wamid" in out
     assert "4915550100101" not in out
+
+
+HEAD = "id,contact,caption\n"
+
+
+@pytest.mark.parametrize(
+    ("row", "bad"),
+    [
+        ('2,1555,"see attached\n', "a quote is never closed"),
+        ('"2,1555,see attached\n', "a quote is never closed"),
+    ],
+    ids=["in the last column", "in the first column"],
+)
+@pytest.mark.parametrize("count", [3, 25_000])
+def test_a_quote_that_is_never_closed_costs_its_own_row_and_no_other(row: str, bad: str, count: int) -> None:
+    others = "".join(f"{place},1555,text\n" for place in range(3, 3 + count))
+    export = Export(io.BytesIO((HEAD + "1,1555,first\n" + row + others).encode()), "csv")
+
+    rows = list(export.rows())
+
+    assert [(one.line, one.problem) for one in rows if one.problem] == [(3, bad)]
+    assert [one.values["id"] for one in rows if not one.problem] == ["1", *map(str, range(3, 3 + count))]
+
+
+def test_a_quote_that_another_row_closes_costs_no_row_behind_it() -> None:
+    text = HEAD + '1,1555,"open\n2,1555,b\n3,1555,"c, d"\n4,1555,e\n'
+
+    rows = list(Export(io.BytesIO(text.encode()), "csv").rows())
+
+    assert [one.values["id"] for one in rows if not one.problem] == ["2", "3", "4"]
+
+
+def test_a_caption_of_many_lines_is_one_row() -> None:
+    text = HEAD + '1,1555,"a\n\n""b"", c\nd"\n2,1555,e'
+
+    rows = list(Export(io.BytesIO(text.encode()), "csv").rows())
+
+    assert [one.values for one in rows] == [
+        {"id": "1", "contact": "1555", "caption": 'a\n\n"b", c\nd'},
+        {"id": "2", "contact": "1555", "caption": "e"},
+    ]
+
+
+@pytest.mark.parametrize(("line", "code"), [('{"id": "1"}', 1), ('{"id": "1", "phoneNumberId": "55"}', 0)])
+def test_a_file_of_which_no_row_can_be_read_is_no_success(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], line: str, code: int
+) -> None:
+    (tmp_path / "old.jsonl").write_text(f"{line}\n")
+
+    assert backfill.main([str(tmp_path / "old.jsonl"), "--offline", "--column", "wamid=external"]) == code
+
+    shown = capsys.readouterr()
+    assert "none of the first 1 rows has a column external" in shown.err
+    assert ("--phone-number-id" in shown.out) == (code == 1)

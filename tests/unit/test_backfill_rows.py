@@ -438,3 +438,11 @@ def test_wamids_and_numbers_of_the_builders_are_taken_as_they_are() -> None:
     number, wamid = any_phone_number_id(), any_wamid()
 
     assert attributes({"wamid": wamid, "phoneNumberId": number})["message_id"] == message_id(number, wamid)
+
+
+def test_a_column_that_was_named_and_that_no_row_has_is_noticed() -> None:
+    columns = Columns({"wamid": "external", "media_url": "media.url", "caption": ""})
+
+    assert columns.absent([{"id": 1}, {"media": {"url": "x"}}]) == ["external"]
+    assert columns.absent([{"external": None}, {"media": {}}]) == ["media.url"]
+    assert columns.absent([{"external": "w", "media.url": "x"}]) == []
