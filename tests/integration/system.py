@@ -160,7 +160,7 @@ class System:
 
     def log_lines(self) -> list[Json]:
         """Give what handlers have logged as JSON: log lines and metrics."""
-        return [json.loads(line) for line in self.logs().splitlines() if line.startswith("{")]
+        return json_lines(self.logs())
 
     def work(self, *own_ids: str) -> list[str]:
         """Let the worker do the jobs of these messages, in one batch; give those that it leaves in the queue."""
@@ -206,6 +206,17 @@ def _metrics(lines: list[str]) -> dict[str, list[float]]:
         for metric in record["_aws"]["CloudWatchMetrics"][0]["Metrics"]:
             value = record[metric["Name"]]
             found.setdefault(metric["Name"], []).extend(value if isinstance(value, list) else [value])
+    return found
+
+
+def json_lines(log: str) -> list[Json]:
+    """Read the objects of a log; processes that write at once may put several on a line."""
+    found, decoder = [], json.JSONDecoder()
+    for line in log.splitlines():
+        place = 0
+        while line.startswith("{", place):
+            value, place = decoder.raw_decode(line, place)
+            found.append(value)
     return found
 
 

@@ -2,7 +2,6 @@
 
 import base64
 import hashlib
-import json
 import math
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -17,7 +16,7 @@ from local.faults import Fault
 from local.graph import Asked
 from tests import builders
 from tests.builders import Sample
-from tests.integration.system import System, later
+from tests.integration.system import System, json_lines, later
 from tests.reliability import report
 from tests.reliability.conftest import Count, Observe
 
@@ -176,7 +175,7 @@ def _left_alone(system: System, case: Case, sent: Sent) -> None:
 
 
 def _given_up_in(log: str, case: Case, sent: Sent) -> None:
-    lines = [json.loads(line) for line in log.splitlines() if line.startswith("{")]
+    lines = json_lines(log)
     own = [line for line in lines if line.get("message_id") == sent.own_id]
     (entry,) = [line for line in own if line["message"] == "fetch_failed"]
     graph_code, subcode = case.logged

@@ -136,12 +136,12 @@ def _lasting(item: Json) -> Json:
 @contextmanager
 def only_own_jobs(system: System) -> Iterator[None]:
     """Empty the queue before and after, so that no worker does the jobs of another test."""
-    _empty_queue(system)
+    empty_queue(system)
     yield
-    _empty_queue(system)
+    empty_queue(system)
 
 
-def _empty_queue(system: System) -> None:
+def empty_queue(system: System) -> None:
     """Make the queue anew: SQS purges one only once a minute, and a thousand jobs take moto as long to hand out."""
     sqs, queue = system.client("sqs"), system.stack.queue_url
     sqs.delete_queue(QueueUrl=queue)

@@ -10,9 +10,17 @@ from local import faults
 from tests import builders
 from tests.integration.system import System, later
 from tests.reliability.conftest import Count, Observe
+from tests.reliability.posts import empty_queue
 from tests.reliability.report import stored
 
 DAY = 24 * 3600
+
+
+@pytest.fixture(autouse=True)
+def nothing_else(system: System) -> None:
+    """Begin with an empty table and queue: sweeper and worker take whatever they find there."""
+    system.empty_table()
+    empty_queue(system)
 
 
 def swept(system: System, own_id: str) -> list[str]:
