@@ -340,8 +340,9 @@ def test_a_thousand_images_in_one_post_take_at_most_160_calls(system: System) ->
         for message in change["value"]["messages"]
     }
     assert len(expected) == 1000
-    assert sorted(system.jobs()) == sorted(expected)
-    assert system.queued() == queued + 1000
+    # Not all jobs are this POST's: an attempt of another test may just now queue its next one.
+    assert sorted(job for job in system.jobs() if job in expected) == sorted(expected)
+    assert system.queued() >= queued + 1000
     assert expected <= {item["message_id"] for item in system.everything() if item["sk"] == "MESSAGE"}
 
 
