@@ -11,10 +11,19 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from inbound.observability import logger
 from tools import backfill, deployment, exports
 from tools.checkpoint import Checkpoint, fingerprint
 from tools.deployment import NoDeployment, read_variables, stack_deployment
 from tools.exports import Export, ExportRow, UnreadableExport
+
+
+@pytest.fixture(autouse=True)
+def log_level() -> Iterator[None]:
+    """A tool silences the functions' logger, as it may in a process of its own; other tests want to hear it."""
+    before = logger.log_level
+    yield
+    logger.setLevel(before)
 
 
 def rows(content: bytes, form: str = "jsonl", **options: str) -> list[ExportRow]:
