@@ -103,11 +103,12 @@ def _parser() -> argparse.ArgumentParser:
         description=(__doc__ or "").partition("\n")[0],
         formatter_class=argparse.RawDescriptionHelpFormatter,
         epilog="Fields and the usual names of their columns, which need no --column (case and punctuation are free):\n"
-        + "\n".join(f"  {name:<18}{', '.join(known)}" for name, known in KNOWN_NAMES.items()),
+        + "\n".join(f"  {name:<18}{', '.join(known)}" for name, known in KNOWN_NAMES.items())
+        + "\n\nExit codes: 0 all rows were looked at, 1 not finished (run it again), 2 not usable as it is.",
     )
     parser.add_argument("file", metavar="FILE", help="the exported table, - for standard input")
     parser.add_argument("--format", choices=["jsonl", "csv"], help="when the file's name does not say")
-    parser.add_argument("--encoding", default="utf-8", help="of the file (utf-8)")
+    parser.add_argument("--encoding", default="utf-8", help="of the file, such as cp1252 (utf-8)")
     parser.add_argument(
         "--column",
         metavar="FIELD=COLUMN",

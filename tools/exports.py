@@ -141,6 +141,8 @@ class _Lines:
         return length
 
     def _decoded(self, line: bytes, *, first: bool) -> str | None:
+        if first and line.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+            raise UnreadableExport("The file is in UTF-16, which is not read; convert it to UTF-8, say with iconv.")
         if first and line.startswith(codecs.BOM_UTF8):
             line = line.removeprefix(codecs.BOM_UTF8)
         try:

@@ -295,6 +295,8 @@ def _events(args: argparse.Namespace, deployment: Deployment) -> int:
     lines = [f"{'reason':<20}{'understood':>12}{'still not':>12}"]
     lines += [f"{name:<20}{one['understood']:>12}{one['not_understood']:>12}" for name, one in counts.items()]
     lines.append(", ".join(f"{count} {name.replace('_', ' ')}" for name, count in stored.items()) + ".")
+    if not counts:
+        lines = ["No events were kept" + (f" for {' or '.join(args.reason)}." if args.reason else ".")]
     _finish(args, {"applied": args.apply, "reasons": counts, **stored}, lines)
     return 0
 

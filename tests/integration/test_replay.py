@@ -207,6 +207,14 @@ def test_only_the_reasons_and_the_time_that_were_asked_for_are_replayed(system: 
     assert [event["reason"] for event in system.events(app_id=app)] == ["unknown_keys"]
 
 
+def test_a_reason_for_which_nothing_was_kept_is_named(system: System, place: Path) -> None:
+    _, app = any_app(system)
+
+    done = run(place, "events", "--app", app, "--reason", "refusd")
+
+    assert done.stdout.startswith("No events were kept for refusd.\n")
+
+
 def test_an_event_too_large_for_the_table_is_read_from_the_bucket(system: System, place: Path) -> None:
     number, app = any_app(system)
     message = builders.text_message("x" * LARGE)

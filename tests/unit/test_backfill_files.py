@@ -95,6 +95,15 @@ def test_another_encoding_is_read_when_it_is_named() -> None:
     assert found.values["name"] == "Jürgen"
 
 
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-be"])
+@pytest.mark.parametrize("form", ["jsonl", "csv"])
+def test_a_spreadsheets_utf_16_is_named_as_such(encoding: str, form: str) -> None:
+    content = ("" if encoding == "utf-16" else "\ufeff") + "id,type\n1,image\n"
+
+    with pytest.raises(UnreadableExport, match="UTF-16"):
+        list(Export(io.BytesIO(content.encode(encoding)), form).rows())
+
+
 @pytest.mark.parametrize("encoding", ["utf-16", "utf-32", "no-such"])
 def test_an_encoding_that_cannot_be_read_line_by_line_is_refused(encoding: str) -> None:
     with pytest.raises(UnreadableExport):
