@@ -374,6 +374,7 @@ def environment_of(function: Function, variables: Mapping[str, str], outer: Mapp
         "AWS_LAMBDA_INITIALIZATION_TYPE": "on-demand",
         "AWS_LAMBDA_LOG_GROUP_NAME": f"/aws/lambda/{function.logical_id}",
         "AWS_LAMBDA_LOG_STREAM_NAME": "local",
+        "AWS_SDK_UA_APP_ID": function.logical_id,  # tells in an emulator's log who called
         "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
         "TZ": ":UTC",
         "_HANDLER": function.handler,

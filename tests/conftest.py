@@ -3,6 +3,8 @@
 import json
 import os
 from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 
@@ -15,8 +17,9 @@ from tests.integration.aws_proxy import AwsProxy
 from tests.integration.system import System
 
 
-@pytest.fixture(scope="session")
-def running() -> Iterator[System]:
+@contextmanager
+def running_system(logs: Path) -> Iterator[System]:
+    """Start a whole system whose handlers log to a file, and end it."""
     moto = Moto(STATE / "tmp")
     try:
         moto.wait()
@@ -25,15 +28,22 @@ def running() -> Iterator[System]:
         proxy = AwsProxy(direct)
         server = serve(proxy, 0)
         access = Access({ENDPOINT: server.url})
-        options = Options(api_port=0, access=access, logs=systems.LOGS, background=False)
+        options = Options(api_port=0, access=access, logs=logs, background=False)
         with running_stack(options) as stack:
-            system = System(stack, proxy, direct)
-            add_tenants(system)
-            yield system
+            yield System(stack, proxy, direct)
         server.close()
-        systems.LOGS.unlink()
+        logs.unlink()
     finally:
         moto.close()
+
+
+@pytest.fixture(scope="session")
+def running() -> Iterator[System]:
+    with running_system(systems.LOGS) as system:
+        add_tenants(system)
+        yield system
+        assert system.aws.used
+        assert system.not_granted() == {}
 
 
 @pytest.fixture

@@ -2,21 +2,25 @@
 
 import hashlib
 import json
+import re
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from threading import Event, Lock
-from typing import Any
+from typing import Any, NamedTuple
 
 import urllib3
 from werkzeug.wrappers import Request, Response
 
 from local.cloud import Access
+from local.intrinsics import PSEUDO_PARAMETERS
+from tests.permissions import Call, Permission, needed
 
 S3_OPERATIONS = (
     ("PUT", "partNumber", "UploadPart"),
     ("POST", "uploads", "CreateMultipartUpload"),
     ("POST", "uploadId", "CompleteMultipartUpload"),
+    ("POST", "delete", "DeleteObjects"),
     ("DELETE", "uploadId", "AbortMultipartUpload"),
     ("PUT", "", "PutObject"),
     ("HEAD", "", "HeadObject"),
@@ -105,7 +109,10 @@ class _Forwarded(Response):
 
 
 class AwsProxy:
-    """A WSGI application. `calls` holds the operations since `forget`, `jobs` the message ids sent to a queue."""
+    """A WSGI application. `calls` holds the operations since `forget`, `jobs` the message ids sent to a queue.
+
+    `used` holds what each function (by logical id) has needed to be granted, from the start on.
+    """
 
     def __init__(self, upstream: Access) -> None:
         self._upstream = upstream
@@ -116,6 +123,7 @@ class AwsProxy:
         self._delays: dict[str, float] = {}
         self.calls: list[str] = []
         self.jobs: list[str] = []
+        self.used: set[tuple[str, Permission]] = set()
 
     def forget(self) -> None:
         with self._lock:
@@ -205,7 +213,15 @@ class AwsProxy:
             return self._forwarded(request, operation, content)
 
         answer = fault.act(body, forward) if fault is not None else forward(body)
+        self._note_use(request, operation, body, answer.status_code)
         return answer(environ, start_response)
+
+    def _note_use(self, request: Request, operation: str, body: bytes, status: int) -> None:
+        caller = re.search(r"\bapp/(\w+)", request.headers.get("User-Agent", ""))
+        if caller:
+            scope, account = _scope(request), PSEUDO_PARAMETERS["AWS::AccountId"]
+            call = Call(scope.service, operation, scope.region, account, request.path, body, status)
+            self.used.update((caller[1], permission) for permission in needed(call))
 
     def _struck_by(self, operation: str, call: bytes) -> Fault | None:
         return next((fault for fault in self._faults if fault.takes(operation, call)), None)
@@ -215,7 +231,7 @@ class AwsProxy:
             self.jobs += [json.loads(entry["MessageBody"])["message_id"] for entry in json.loads(body)["Entries"]]
         own = {"connection", "content-length"}
         headers = {name: value for name, value in request.headers if name.lower() not in own}
-        url = f"{self._upstream.endpoint(_service(request))}{request.environ['REQUEST_URI']}"
+        url = f"{self._upstream.endpoint(_scope(request).service)}{request.environ['REQUEST_URI']}"
         answer = self._pool.request(request.method, url, body=body, headers=headers)
         hop_by_hop = {"connection", "transfer-encoding", "date", "server"}
         kept = [(name, value) for name, value in answer.headers.items() if name.lower() not in hop_by_hop]
@@ -253,13 +269,18 @@ def _send_partly(body: bytes, forward: Forward, does: int) -> Response:
 PARTLY = {"BatchWriteItem": _write_partly, "BatchGetItem": _read_partly, "SendMessageBatch": _send_partly}
 
 
-def _service(request: Request) -> str:
-    """Give the service that a call is signed for; without a signature in its header it can only be for S3.
+class _Scope(NamedTuple):
+    region: str
+    service: str
+
+
+def _scope(request: Request) -> _Scope:
+    """Give the Region and service that a call is signed for; without a signature in its header it can only be for S3.
 
     https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv-create-signed-request.html
     """
     scope = request.headers.get("Authorization", "").partition("Credential=")[2].partition(",")[0].split("/")
-    return scope[3] if len(scope) == 5 else "s3"
+    return _Scope(scope[2], scope[3]) if len(scope) == 5 else _Scope("", "s3")
 
 
 def _operation(request: Request) -> str:

@@ -21,6 +21,7 @@ from local.template import tables
 from tests import builders
 from tests.builders import Json, Sample
 from tests.integration.aws_proxy import AwsProxy
+from tests.permissions import Permission, granted, lacking, with_names
 
 HERE = Path(__file__).parent
 # Tests may run in several processes at once, each with a system of its own.
@@ -166,6 +167,17 @@ class System:
         """Let the worker do the jobs of these messages, in one batch; give those that it leaves in the queue."""
         answer = self.stack.functions.invoke("PrefetchFunction", builders.sqs_event(*own_ids))
         return [failure["itemIdentifier"] for failure in answer["batchItemFailures"]]
+
+    def not_granted(self) -> dict[str, set[Permission]]:
+        """Give what functions have used although their roles do not grant it."""
+        template = with_names(self.stack.template)
+        names = {name for name, _ in self.aws.used}
+        found = {name: lacking(granted(template, name), self.used_by(name)) for name in names}
+        return {name: needs for name, needs in found.items() if needs}
+
+    def used_by(self, function: str) -> set[Permission]:
+        """Give what a function has needed to be granted."""
+        return {permission for name, permission in self.aws.used if name == function}
 
     def sweep(self) -> Json:
         """Let the sweeper look at all media; give what it did."""

@@ -387,7 +387,7 @@ def test_a_run_that_is_killed_in_the_middle_is_finished_by_the_next(
     message_by_phone_alone(who)
     unknown_key(who)
     system.aws.forget()
-    name = {"write": "BatchWriteItem", "delete objects": f"POST /{system.stack.bucket_name}"}[operation]
+    name = {"write": "BatchWriteItem", "delete objects": "DeleteObjects"}[operation]
     system.aws.delay(name, 0.3)
     asked = ("--phone-number-id", number, "--phone", who.phone, "--apply")
     with running_erase(place, *asked) as process:

@@ -58,7 +58,7 @@ def test_a_function_sees_its_own_variables_and_no_others(
     assert seen["TABLE_NAME"] == "table"
     assert seen["AWS_REGION"] == "eu-west-1"
     assert seen["AWS_ENDPOINT_URL"] == "http://127.0.0.1:1"
-    assert seen["AWS_LAMBDA_FUNCTION_NAME"] == "Probe"
+    assert seen["AWS_LAMBDA_FUNCTION_NAME"] == seen["AWS_SDK_UA_APP_ID"] == "Probe"
     assert seen["AWS_LAMBDA_FUNCTION_MEMORY_SIZE"] == "512"
     assert "HOME_GROWN" not in seen
     assert "HOME" not in seen
