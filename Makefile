@@ -1,5 +1,5 @@
 # Two commands matter: `make run` starts the whole system on this machine, `make test` runs all that must pass.
-# Both install what they need into .venv (and .venv-sam), and write nowhere else but the package caches.
+# Both install what they need into .venv (and .venv-sam, .venv-checkov), and write nowhere else but the package caches.
 
 PYTHON ?= python3
 
@@ -11,6 +11,8 @@ VENV := .venv
 SAM_VENV := .venv-sam
 BIN := $(VENV)/bin
 SAM := env -u MAKEFLAGS -u MFLAGS -u MAKELEVEL $(SAM_VENV)/bin/sam
+CHECKOV_VENV := .venv-checkov
+AUDIT_VENV := .venv-audit
 STATE := .local
 
 export SAM_CLI_TELEMETRY := 0
@@ -24,6 +26,8 @@ IDENTITY := $(shell $(PYTHON) -c 'import os, sys, zlib; \
 PACKAGES := $(VENV)/packages-$(IDENTITY)
 READY := $(VENV)/ready-$(IDENTITY)
 SAM_READY := $(SAM_VENV)/ready-$(IDENTITY)
+CHECKOV_READY := $(CHECKOV_VENV)/ready-$(IDENTITY)
+AUDIT_READY := $(AUDIT_VENV)/ready-$(IDENTITY)
 
 # Bytecode must come from the interpreter that will load it, so the tests build for 3.13, as Lambda runs it,
 # where one is found, and else for the interpreter at hand.
@@ -38,6 +42,7 @@ help:
 	@echo 'make check   the quick part of it: format, lint, types, imports, unit tests'
 	@echo 'make conformance  the integration tests against DynamoDB Local and SeaweedFS (INSTALL=1: with Java and npm)'
 	@echo 'make reliability-docs  run the fault-injection suite and write docs/reliability.md anew'
+	@echo 'make audit   look all locked versions up among the known vulnerabilities (asks pypi.org)'
 	@echo 'make fix     format, repair what the linter can, write events/ and docs/errors.md anew'
 	@echo 'make build   sam build (ARCH=arm64 or x86_64) into .aws-sam/build'
 	@echo 'make lock    lock the versions anew after an edit of a requirements*.in (UPGRADE=1: newest of all)'
@@ -46,9 +51,10 @@ help:
 run: $(READY)
 	@exec $(BIN)/python -m local.stack
 
-test: $(READY) $(SAM_READY)
+test: $(READY) $(SAM_READY) $(CHECKOV_READY)
 	@$(MAKE) --no-print-directory lint
 	$(SAM) validate --lint --template template.yaml
+	@$(MAKE) --no-print-directory checkov
 	@$(MAKE) --no-print-directory build-for-tests
 	$(BIN)/python -m pytest tests/unit tests/contract tests/integration --cov --numprocesses auto --dist worksteal
 	$(BIN)/python -m pytest tests/reliability --cov --cov-append --numprocesses auto --dist worksteal
@@ -67,6 +73,21 @@ lint: $(READY)
 	$(BIN)/ruff check
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
+
+# What it finds is mended, or skipped in the template itself, with a reason. Offline: it would ask its maker for more.
+.PHONY: checkov
+checkov: $(CHECKOV_READY)
+	$(CHECKOV_VENV)/bin/checkov --framework cloudformation --file template.yaml --skip-download --compact --quiet
+
+# Not a part of `test`: a new vulnerability somewhere must not stop a change here. What cannot be asked is no success.
+.PHONY: audit
+audit: $(AUDIT_READY)
+	@for lock in layers/common/requirements.txt $(sort $(wildcard requirements/*.txt)); do \
+		echo "$$lock"; \
+		$(AUDIT_VENV)/bin/pip-audit --require-hashes --disable-pip --progress-spinner off --requirement "$$lock" \
+		|| { echo "make audit: either $$lock holds what is said above, or the answer could not be had: nothing is proved" >&2; \
+		exit 1; }; \
+	done
 
 # A second opinion, since moto forgives what AWS refuses; kept out of `test`, for it needs Java and npm.
 # TESTS goes to pytest: make conformance TESTS=tests/integration/test_events.py
@@ -109,11 +130,11 @@ $(READY): $(PACKAGES) pyproject.toml
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
 	@touch $@
 
-# sam pins another boto3 than ours, so it lives alone.
-$(SAM_READY): requirements/sam.txt | $(PACKAGES)
-	@echo "setting up $(SAM_VENV)"
-	@$(PYTHON) -m venv --clear --without-pip $(SAM_VENV)
-	@$(BIN)/uv pip install --quiet --python $(SAM_VENV)/bin/python --require-hashes --no-deps -r requirements/sam.txt
+# sam, checkov and pip-audit pin other versions than ours, and than each other, so each lives alone.
+.venv-%/ready-$(IDENTITY): requirements/%.txt | $(PACKAGES)
+	@echo "setting up .venv-$*"
+	@$(PYTHON) -m venv --clear --without-pip .venv-$*
+	@$(BIN)/uv pip install --quiet --python .venv-$*/bin/python --require-hashes --no-deps -r requirements/$*.txt
 	@touch $@
 
 define need_python
@@ -135,8 +156,10 @@ lock: $(READY)
 	$(call lock_file,requirements/dev,--constraint layers/common/requirements.txt)
 	$(call lock_file,requirements/uv)
 	$(call lock_file,requirements/sam)
+	$(call lock_file,requirements/checkov)
+	$(call lock_file,requirements/audit)
 	$(call lock_file,requirements/conformance)
 
 clean:
-	rm -rf $(VENV) $(SAM_VENV) $(STATE) .aws-sam .hypothesis .ruff_cache .import_linter_cache
+	rm -rf $(VENV) $(SAM_VENV) $(CHECKOV_VENV) $(AUDIT_VENV) $(STATE) .aws-sam .hypothesis .ruff_cache .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

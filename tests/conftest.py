@@ -1,45 +1,17 @@
 """One system for all tests that want one: real handlers, real HTTP, an AWS emulator behind a counting proxy."""
 
 import json
-import os
 from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
 
 import pytest
 
-from local.cloud import ENDPOINT, Access, Moto, access_from
-from local.options import Options
-from local.server import serve
-from local.stack import STATE, running_stack
 from tests.integration import system as systems
-from tests.integration.aws_proxy import AwsProxy
 from tests.integration.system import System
-
-
-@contextmanager
-def running_system(logs: Path) -> Iterator[System]:
-    """Start a whole system whose handlers log to a file, and end it."""
-    moto = Moto(STATE / "tmp")
-    try:
-        moto.wait()
-        # Stricter emulators for some services (make conformance) are named as for any AWS SDK.
-        direct = Access({**access_from(os.environ).endpoints, ENDPOINT: moto.url})
-        proxy = AwsProxy(direct)
-        server = serve(proxy, 0)
-        access = Access({ENDPOINT: server.url})
-        options = Options(api_port=0, access=access, logs=logs, background=False)
-        with running_stack(options) as stack:
-            yield System(stack, proxy, direct)
-        server.close()
-        logs.unlink()
-    finally:
-        moto.close()
 
 
 @pytest.fixture(scope="session")
 def running() -> Iterator[System]:
-    with running_system(systems.LOGS) as system:
+    with systems.running_system(systems.LOGS) as system:
         add_tenants(system)
         yield system
         assert system.aws.used

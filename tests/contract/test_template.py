@@ -10,6 +10,7 @@ import pytest
 
 from inbound.config import FetchSettings, ProxySettings, Settings, SweepSettings, WebhookSettings
 from local.template import api_cors, edge_behaviours, functions, load, queue_attributes, routes
+from tests import permissions
 
 ROOT = Path(__file__).parents[2]
 ORIGINS = "https://crm.example.com,http://localhost:3000"
@@ -55,21 +56,11 @@ def properties(name: str) -> dict[str, Any]:
     return resolved
 
 
-def listed(value: str | list[str]) -> list[str]:
-    """IAM takes one or many."""
-    return [value] if isinstance(value, str) else value
-
-
 def granted(function: str) -> dict[str, set[str]]:
     """What a function may do: actions by resource."""
-    role = RESOURCES[RESOURCES[function]["Properties"]["Role"]["Fn::GetAtt"].split(".")[0]]["Properties"]
-    documents = [own["PolicyDocument"] for own in role["Policies"]]
-    documents += [RESOURCES[own["Ref"]]["Properties"]["PolicyDocument"] for own in role.get("ManagedPolicyArns", ())]
     grants: dict[str, set[str]] = {}
-    for statement in (own for document in documents for own in TEMPLATE.resolve(document)["Statement"]):
-        assert statement["Effect"] == "Allow"
-        for resource in listed(statement["Resource"]):
-            grants.setdefault(resource, set()).update(listed(statement["Action"]))
+    for action, resource in permissions.granted(TEMPLATE, function):
+        grants.setdefault(resource, set()).add(action)
     return grants
 
 

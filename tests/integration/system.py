@@ -5,7 +5,8 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -14,9 +15,10 @@ from typing import Any
 import requests
 
 from inbound.media import message_id
-from local.cloud import ENDPOINT, Access
-from local.options import APP_ID
-from local.stack import STATE, Stack
+from local.cloud import ENDPOINT, Access, Moto, access_from
+from local.options import APP_ID, Options
+from local.server import serve
+from local.stack import STATE, Stack, running_stack
 from local.template import tables
 from tests import builders
 from tests.builders import Json, Sample
@@ -256,3 +258,23 @@ def _value(value: Mapping[str, Any]) -> Any:
 
 def later(seconds: int) -> int:
     return int(time.time()) + seconds
+
+
+@contextmanager
+def running_system(logs: Path) -> Iterator[System]:
+    """Start a whole system whose handlers log to a file, and end it."""
+    moto = Moto(STATE / "tmp")
+    try:
+        moto.wait()
+        # Stricter emulators for some services (make conformance) are named as for any AWS SDK.
+        direct = Access({**access_from(os.environ).endpoints, ENDPOINT: moto.url})
+        proxy = AwsProxy(direct)
+        server = serve(proxy, 0)
+        access = Access({ENDPOINT: server.url})
+        options = Options(api_port=0, access=access, logs=logs, background=False)
+        with running_stack(options) as stack:
+            yield System(stack, proxy, direct)
+        server.close()
+        logs.unlink()
+    finally:
+        moto.close()

@@ -16,8 +16,7 @@ from local.stack import STATE
 from local.template import load, routes
 from tests import builders
 from tests.builders import Sample
-from tests.conftest import running_system
-from tests.integration.system import LOGS, System, later
+from tests.integration.system import LOGS, System, later, running_system
 from tests.permissions import granted, superfluous, used_by_aws, with_names
 
 TEMPLATE = load()
