@@ -3,7 +3,8 @@
 import html
 import json
 import re
-from collections.abc import Iterable, Set
+from collections.abc import Iterable
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -126,17 +127,14 @@ def with_names(template: Template) -> Template:
 def granted(template: Template, function: str) -> set[Permission]:
     """Give what a function's role allows; the physical values must hold what its statements name."""
     role = template.of_type("AWS::IAM::Role")[role_of(template, function)]
-    managed = {
-        template.resolve({"Ref": name}): own["PolicyDocument"]
-        for name, own in template.of_type(POLICY).items()
-    }
+    managed = {template.resolve({"Ref": name}): own["PolicyDocument"] for name, own in template.of_type(POLICY).items()}
     attached = [managed[arn] for arn in template.resolve(role.get("ManagedPolicyArns", []))]
     return _allowed(template.resolve([own["PolicyDocument"] for own in role.get("Policies", [])] + attached))
 
 
 def role_of(template: Template, function: str) -> str:
     """Give the logical id of a function's role, which no other function may have."""
-    roles = {
+    roles: dict[str, str] = {
         name: own["Role"]["Fn::GetAtt"].partition(".")[0]
         for name, own in template.of_type("AWS::Serverless::Function").items()
     }
@@ -177,7 +175,7 @@ def lacking(grants: Iterable[Permission], needs: Iterable[Permission]) -> set[Pe
     return {need for need in needs if not any(covers(grant, need) for grant in known)}
 
 
-def superfluous(grants: Set[Permission], needs: Set[Permission]) -> set[Permission]:
+def superfluous(grants: AbstractSet[Permission], needs: AbstractSet[Permission]) -> set[Permission]:
     """Give what could be taken away, one at a time, without anything needed being lacking."""
     return {grant for grant in grants if not lacking(grants - {grant}, needs)}
 

@@ -11,17 +11,15 @@ import pytest
 
 from inbound.media import message_id
 from local import faults
-from local.event_sources import background_functions
 from local.stack import STATE
-from local.template import load, routes
+from local.template import load
 from tests import builders
 from tests.builders import Sample
 from tests.integration.system import LOGS, System, later, running_system
 from tests.permissions import granted, superfluous, used_by_aws, with_names
 
-TEMPLATE = load()
-FUNCTIONS = sorted({route.function for route in routes(TEMPLATE)} | background_functions(TEMPLATE))
-EVERY_FUNCTION = pytest.mark.parametrize("name", FUNCTIONS)
+DECLARED = load().of_type("AWS::Serverless::Function")
+EVERY_FUNCTION = pytest.mark.parametrize("name", sorted(name for name, own in DECLARED.items() if own.get("Events")))
 # One of each class of objects, which have a prefix of the bucket each: inline, pdf, file.
 CLASSES = (builders.PHOTO, builders.BROCHURE, builders.NOTE)
 IN_PARTS = 9 * builders.MIB  # more than one part, and not too large for a view to wait for

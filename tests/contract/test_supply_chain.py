@@ -1,0 +1,153 @@
+"""Nothing is installed, and no action is run, but what was locked."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).parents[2]
+LOCKS = sorted([*ROOT.glob("requirements/*.txt"), ROOT / "layers/common/requirements.txt"])
+MAKEFILES = [ROOT / "Makefile", ROOT / "layers/common/Makefile", ROOT / "functions/Makefile"]
+WORKFLOWS = sorted(ROOT.glob(".github/workflows/*.yml"))
+EVERY_LOCK = pytest.mark.parametrize("lock", LOCKS, ids=lambda path: str(path.relative_to(ROOT)))
+UV = Path(sys.executable).parent / "uv"
+
+
+def entries(lock: Path) -> dict[str, str]:
+    """Give the entries of a lock by package, each a requirement with its hashes."""
+    text = re.sub(r"(?m)^ *#.*\n", "", lock.read_text("utf-8"))
+    return {
+        match[1]: match[0].strip() for match in re.finditer(r"(?m)^([a-z0-9][a-z0-9._-]*)==[^\n]*(\n +[^\n]+)*", text)
+    }
+
+
+@EVERY_LOCK
+def test_every_line_of_a_lock_is_a_version_with_hashes_and_no_address(lock: Path) -> None:
+    text = re.sub(r"(?m)^ *#.*\n", "", lock.read_text("utf-8"))
+
+    assert "\n".join(entries(lock).values()) == text.strip()
+    for entry in entries(lock).values():
+        first, *hashes = entry.split(" \\\n    ")
+        assert re.fullmatch(r"[a-z0-9._-]+==[A-Za-z0-9.!+_-]+( ; [^@]+)?", first)
+        assert hashes
+        assert all(re.fullmatch("--hash=sha256:[0-9a-f]{64}", one) for one in hashes)
+
+
+def test_every_input_has_its_lock_and_every_lock_its_input() -> None:
+    inputs = [*ROOT.glob("requirements/*.in"), ROOT / "layers/common/requirements.in"]
+
+    assert {path.with_suffix("") for path in inputs} == {path.with_suffix("") for path in LOCKS}
+
+
+def installs(makefile: Path) -> list[str]:
+    """Give the commands of a makefile that install something, each in one line."""
+    return [line for line in makefile.read_text("utf-8").replace("\\\n", " ").splitlines() if "pip install" in line]
+
+
+def test_whatever_make_installs_is_held_against_its_hashes() -> None:
+    found = [line for makefile in MAKEFILES for line in installs(makefile)]
+    # The project itself is installed as it lies here, and brings nothing.
+    own = [line for line in found if line.endswith("--no-deps --no-build-isolation --editable .")]
+
+    assert len(found) >= 4
+    assert len(own) == 1
+    for line in set(found) - set(own):
+        assert "--require-hashes" in line
+        assert "--no-deps" in line
+        assert "--index" not in line
+
+
+# --- it really refuses ---
+
+
+def cut_down(lock: Path, package: str, place: Path, *, tampered: bool) -> Path:
+    """Write a lock with one small package of another; `tampered` changes one digit of each hash."""
+    entry = entries(lock)[package]
+    if tampered:
+        entry = re.sub("sha256:(.)", lambda match: f"sha256:{'0' if match[1] != '0' else '1'}", entry)
+    place.write_text(entry + "\n", "utf-8")
+    return place
+
+
+@pytest.mark.parametrize("tampered", [False, True], ids=["as locked", "tampered"])
+def test_an_install_refuses_what_has_another_hash(tmp_path: Path, *, tampered: bool) -> None:
+    lock = cut_down(ROOT / "requirements/dev.txt", "annotated-types", tmp_path / "lock.txt", tampered=tampered)
+    command: list[str | Path] = [
+        UV,
+        "pip",
+        "install",
+        "--quiet",
+        "--python",
+        sys.executable,
+        "--target",
+        tmp_path / "to",
+    ]
+
+    done = subprocess.run(
+        [*command, "--require-hashes", "--no-deps", "-r", lock], capture_output=True, text=True, check=False
+    )
+
+    assert (tmp_path / "to" / "annotated_types").is_dir() is not tampered, done.stderr
+    assert (done.returncode == 0) is not tampered
+    assert ("Hash mismatch" in done.stderr) is tampered
+
+
+@pytest.mark.parametrize("tampered", [False, True], ids=["as locked", "tampered"])
+def test_the_build_of_the_layer_refuses_what_has_another_hash(tmp_path: Path, *, tampered: bool) -> None:
+    layer = tmp_path / "layer"
+    (layer / "inbound").mkdir(parents=True)
+    (layer / "Makefile").write_bytes((ROOT / "layers/common/Makefile").read_bytes())
+    cut_down(ROOT / "layers/common/requirements.txt", "annotated-types", layer / "requirements.txt", tampered=tampered)
+
+    done = subprocess.run(
+        [
+            "make",
+            "build-CommonLayer",
+            f"ARTIFACTS_DIR={tmp_path}/to",
+            f"LAMBDA_BUILDER={sys.executable}",
+            "LAMBDA_INTERPRETER=",
+        ],
+        cwd=layer,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert (tmp_path / "to/python/annotated_types").is_dir() is not tampered, done.stderr
+    assert (done.returncode == 0) is not tampered
+    assert ("do not match the hashes" in done.stderr.lower()) is tampered
+
+
+# --- workflows ---
+
+
+def steps(workflow: Path) -> list[dict[str, Any]]:
+    document = yaml.safe_load(workflow.read_text("utf-8"))
+    return [step for job in document["jobs"].values() for step in job["steps"]]
+
+
+@pytest.mark.parametrize("workflow", WORKFLOWS, ids=lambda path: path.name)
+def test_a_workflow_runs_actions_by_commit_and_may_only_read(workflow: Path) -> None:
+    text = workflow.read_text("utf-8")
+    used = re.findall(r"uses: *(.+)", text)
+
+    assert used
+    for action in used:
+        assert re.fullmatch(r"[\w.-]+/[\w./-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+", action)
+    assert yaml.safe_load(text)["permissions"] == {"contents": "read"}
+    assert not [job for job in yaml.safe_load(text)["jobs"].values() if "permissions" in job]
+    checkouts = [step for step in steps(workflow) if "actions/checkout@" in step.get("uses", "")]
+    assert checkouts
+    assert all(step["with"]["persist-credentials"] is False for step in checkouts)
+
+
+def test_there_is_a_workflow() -> None:
+    assert [path.name for path in WORKFLOWS] == ["test.yml"]
+
+
+def test_the_workflow_runs_the_commands_that_people_run() -> None:
+    assert {step["run"] for step in steps(WORKFLOWS[0]) if "run" in step} == {"make test", "make audit"}
