@@ -1,5 +1,6 @@
 """What protects a deployed stack: encryption, limits, own domains, and that checkov's silence has reasons."""
 
+import re
 import tomllib
 from collections.abc import Mapping
 from typing import Any
@@ -168,10 +169,12 @@ def test_with_domains_of_ones_own_all_addresses_are_there() -> None:
 
 
 def test_with_a_domain_of_its_own_the_api_has_no_other_address() -> None:
-    switch = {"key": RESOURCES["HttpApi"]["Properties"]["DisableExecuteApiEndpoint"]}
+    declared = RESOURCES["HttpApi"]["Properties"]
 
-    assert WITH_DOMAINS.resolve(switch) == {"key": True}
-    assert PLAIN.resolve(switch) == {}
+    assert WITH_DOMAINS.resolve(declared["DisableExecuteApiEndpoint"]) is True
+    assert PLAIN.resolve(declared["DisableExecuteApiEndpoint"]) is False
+    # The two together make every deployment fail.
+    assert "FailOnWarnings" not in declared
 
 
 def test_without_domains_of_ones_own_the_addresses_are_those_of_aws() -> None:
@@ -220,3 +223,33 @@ def test_the_deployment_settings_hold_no_parameter_and_so_no_secret() -> None:
 
     assert commands
     assert [own for own in commands if "parameter_overrides" in own["parameters"]] == []
+
+
+def skips() -> list[tuple[str, str, str]]:
+    """Give what checkov is told to leave out: resource, check, reason."""
+    return [
+        (name, one["id"], one.get("comment", ""))
+        for name, resource in RESOURCES.items()
+        for one in resource.get("Metadata", {}).get("checkov", {}).get("skip", ())
+    ]
+
+
+def test_whatever_checkov_is_told_to_skip_has_a_reason_of_its_own() -> None:
+    assert skips()
+    for name, check, reason in skips():
+        assert re.fullmatch(r"CKV2?_AWS_\d+", check), name
+        assert len(reason.split()) >= 8, f"{name} skips {check} without a reason"
+
+
+def test_checkov_is_told_to_skip_in_the_template_only() -> None:
+    (command,) = [line for line in (ROOT / "Makefile").read_text("utf-8").splitlines() if "/bin/checkov " in line]
+
+    assert set(re.findall(r"--[a-z-]+", command)) == {
+        "--framework",
+        "--file",
+        "--skip-download",
+        "--compact",
+        "--quiet",
+    }
+    assert "checkov:skip" not in (ROOT / "template.yaml").read_text("utf-8")
+    assert [path for name in (".checkov.yaml", ".checkov.yml") if (path := ROOT / name).exists()] == []

@@ -14,23 +14,20 @@ LOCKS = sorted([*ROOT.glob("requirements/*.txt"), ROOT / "layers/common/requirem
 MAKEFILES = [ROOT / "Makefile", ROOT / "layers/common/Makefile", ROOT / "functions/Makefile"]
 WORKFLOWS = sorted(ROOT.glob(".github/workflows/*.yml"))
 EVERY_LOCK = pytest.mark.parametrize("lock", LOCKS, ids=lambda path: str(path.relative_to(ROOT)))
+PINNED = r"[\w.-]+/[\w./-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+"
 UV = Path(sys.executable).parent / "uv"
 
 
-def entries(lock: Path) -> dict[str, str]:
-    """Give the entries of a lock by package, each a requirement with its hashes."""
+def entries(lock: Path) -> list[str]:
+    """Give the entries of a lock, each a requirement with its hashes, without comments."""
     text = re.sub(r"(?m)^ *#.*\n", "", lock.read_text("utf-8"))
-    return {
-        match[1]: match[0].strip() for match in re.finditer(r"(?m)^([a-z0-9][a-z0-9._-]*)==[^\n]*(\n +[^\n]+)*", text)
-    }
+    return re.split(r"\n(?! )", text.strip())
 
 
 @EVERY_LOCK
-def test_every_line_of_a_lock_is_a_version_with_hashes_and_no_address(lock: Path) -> None:
-    text = re.sub(r"(?m)^ *#.*\n", "", lock.read_text("utf-8"))
-
-    assert "\n".join(entries(lock).values()) == text.strip()
-    for entry in entries(lock).values():
+def test_every_entry_of_a_lock_is_a_version_with_hashes_and_no_address(lock: Path) -> None:
+    assert len(entries(lock)) > 0
+    for entry in entries(lock):
         first, *hashes = entry.split(" \\\n    ")
         assert re.fullmatch(r"[a-z0-9._-]+==[A-Za-z0-9.!+_-]+( ; [^@]+)?", first)
         assert hashes
@@ -66,7 +63,7 @@ def test_whatever_make_installs_is_held_against_its_hashes() -> None:
 
 def cut_down(lock: Path, package: str, place: Path, *, tampered: bool) -> Path:
     """Write a lock with one small package of another; `tampered` changes one digit of each hash."""
-    entry = entries(lock)[package]
+    (entry,) = [own for own in entries(lock) if own.startswith(f"{package}==")]
     if tampered:
         entry = re.sub("sha256:(.)", lambda match: f"sha256:{'0' if match[1] != '0' else '1'}", entry)
     place.write_text(entry + "\n", "utf-8")
@@ -122,6 +119,22 @@ def test_the_build_of_the_layer_refuses_what_has_another_hash(tmp_path: Path, *,
     assert ("do not match the hashes" in done.stderr.lower()) is tampered
 
 
+def test_the_audit_looks_at_every_lock_and_takes_no_silence_for_an_answer(tmp_path: Path) -> None:
+    audit = tmp_path / ".venv-audit/bin/pip-audit"
+    audit.parent.mkdir(parents=True)
+    audit.write_text('#!/bin/sh\necho "$@"\nexit 1\n', "utf-8")
+    audit.chmod(0o755)
+    recipe = ["make", "--file", ROOT / "Makefile", "audit", f"AUDIT_VENV={audit.parents[1]}", "AUDIT_READY=/dev/null"]
+
+    done = subprocess.run(recipe, cwd=ROOT, capture_output=True, text=True, check=False)
+
+    assert done.returncode != 0
+    assert [line for line in done.stdout.splitlines() if "--requirement" in line and "--strict" not in line] == []
+    for lock in LOCKS:
+        assert f"--requirement {lock.relative_to(ROOT)}" in done.stdout
+        assert str(lock.relative_to(ROOT)) in done.stderr.partition("not proved clean")[2]
+
+
 # --- workflows ---
 
 
@@ -137,12 +150,19 @@ def test_a_workflow_runs_actions_by_commit_and_may_only_read(workflow: Path) -> 
 
     assert used
     for action in used:
-        assert re.fullmatch(r"[\w.-]+/[\w./-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+", action)
+        assert re.fullmatch(PINNED, action)
     assert yaml.safe_load(text)["permissions"] == {"contents": "read"}
     assert not [job for job in yaml.safe_load(text)["jobs"].values() if "permissions" in job]
     checkouts = [step for step in steps(workflow) if "actions/checkout@" in step.get("uses", "")]
     assert checkouts
     assert all(step["with"]["persist-credentials"] is False for step in checkouts)
+
+
+def test_the_workflow_for_deploying_pins_its_actions_too() -> None:
+    used = re.findall(r"uses: *(.+)", (ROOT / "docs/deploy.md").read_text("utf-8"))
+
+    assert len(used) == 3
+    assert all(re.fullmatch(PINNED, action) for action in used)
 
 
 def test_there_is_a_workflow() -> None:
