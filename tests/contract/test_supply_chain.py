@@ -124,7 +124,14 @@ def test_the_audit_looks_at_every_lock_and_takes_no_silence_for_an_answer(tmp_pa
     audit.parent.mkdir(parents=True)
     audit.write_text('#!/bin/sh\necho "$@"\nexit 1\n', "utf-8")
     audit.chmod(0o755)
-    recipe = ["make", "--file", ROOT / "Makefile", "audit", f"AUDIT_VENV={audit.parents[1]}", "AUDIT_READY=/dev/null"]
+    recipe: list[str | Path] = [
+        "make",
+        "--file",
+        ROOT / "Makefile",
+        "audit",
+        f"AUDIT_VENV={audit.parents[1]}",
+        "AUDIT_READY=/dev/null",
+    ]
 
     done = subprocess.run(recipe, cwd=ROOT, capture_output=True, text=True, check=False)
 

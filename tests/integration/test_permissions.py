@@ -16,7 +16,7 @@ from local.template import load
 from tests import builders
 from tests.builders import Sample
 from tests.integration.system import LOGS, System, later, running_system
-from tests.permissions import granted, superfluous, used_by_aws, with_names
+from tests.permissions import Permission, granted, lacking, superfluous, used_by_aws, with_names
 
 DECLARED = load().of_type("AWS::Serverless::Function")
 EVERY_FUNCTION = pytest.mark.parametrize("name", sorted(name for name, own in DECLARED.items() if own.get("Events")))
@@ -128,3 +128,17 @@ def test_every_permission_is_used(toured: System, name: str) -> None:
 
     assert by_aws.keys() <= grants
     assert superfluous(grants - by_aws.keys(), toured.used_by(name)) == set()
+
+
+@EVERY_FUNCTION
+def test_a_role_reaches_nothing_that_only_others_need(toured: System, name: str) -> None:
+    grants = granted(with_names(toured.stack.template), name)
+    own = {kind_of(need) for need in toured.used_by(name)}
+    of_others = {need for other, need in toured.aws.used if other != name}
+
+    assert {kind_of(need) for need in of_others - lacking(grants, of_others)} - own == set()
+
+
+def kind_of(need: Permission) -> Permission:
+    """Give a permission with the prefix of an object instead of its whole key."""
+    return need._replace(resource="/".join(need.resource.split("/")[:2])) if ":s3:" in need.resource else need
