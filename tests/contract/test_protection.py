@@ -1,5 +1,6 @@
 """What protects a deployed stack: encryption, limits, own domains, and that checkov's silence has reasons."""
 
+import json
 import re
 import tomllib
 from collections.abc import Mapping
@@ -253,3 +254,22 @@ def test_checkov_is_told_to_skip_in_the_template_only() -> None:
     }
     assert "checkov:skip" not in (ROOT / "template.yaml").read_text("utf-8")
     assert [path for name in (".checkov.yaml", ".checkov.yml") if (path := ROOT / name).exists()] == []
+
+
+# --- what the page for operators says ---
+
+
+@pytest.mark.parametrize("name", sorted(PLAIN.document["Parameters"]))
+def test_every_parameter_is_explained(name: str) -> None:
+    assert f"`{name}`" in (ROOT / "docs/deploy.md").read_text("utf-8")
+
+
+def test_the_keys_policy_lets_logs_and_edge_use_it_for_this_account_alone() -> None:
+    page = (ROOT / "docs/deploy.md").read_text("utf-8")
+    logs, edge = json.loads("[" + re.search(r"(?ms)^    \{\n      \"Sid\".*?^    \}$(?!,)", page)[0] + "]")  # type: ignore[index]
+
+    assert logs["Principal"] == {"Service": "logs.eu-west-1.amazonaws.com"}
+    assert logs["Condition"]["ArnLike"]["kms:EncryptionContext:aws:logs:arn"].split(":")[4] == "123456789012"
+    assert edge["Principal"] == {"Service": "cloudfront.amazonaws.com"}
+    assert edge["Action"] == "kms:Decrypt"
+    assert edge["Condition"]["ArnLike"]["aws:SourceArn"].split(":")[4] == "123456789012"
