@@ -162,7 +162,7 @@ def running_stack(options: Options | None = None) -> Iterator[Stack]:
         lambdas.prepare()
         access, moto = _find_cloud(options.access, closing)
         private_key, public_key = make_key_pair()
-        template = _provisioned(options, places, access, private_key, public_key)
+        template = _provisioned(options, places, access, private_key)
         functions = closing.enter_context(_functions(template, places, access, options))
         stack = _assembled(options, places, access, template, functions, moto)
         _open(places, stack, public_key, own_graph=options.graph_url is None)
@@ -193,12 +193,11 @@ def _find_cloud(access: Access, closing: ExitStack) -> tuple[Access, Moto | None
     return replace(access, endpoints={**access.endpoints, ENDPOINT: moto.url}), moto
 
 
-def _provisioned(options: Options, places: _Places, access: Access, private_key: str, public_key: str) -> Template:
+def _provisioned(options: Options, places: _Places, access: Access, private_key: str) -> Template:
     """Give the template with local parameters, its resources made, and their names known to it."""
     page_port = urlsplit(places.page_url).port
     template = templates.load(
         {
-            "SigningPublicKeyPem": public_key,
             "AllowedOrigins": f"{places.page_url},http://localhost:{page_port}",
             **graph_parameters(options.graph_url or places.graph_url),
             **options.parameters,

@@ -80,7 +80,8 @@ def test_a_built_handler_imports_from_its_folder_and_the_layer_alone(name: str, 
     assert [file for file in said["files"] if str(ROOT) in file and not file.startswith((str(own), str(LAYER)))] == []
 
 
-@pytest.mark.parametrize("name", sorted(FUNCTIONS))
+# This one must be able to tell CloudFormation what it lacks.
+@pytest.mark.parametrize("name", sorted(FUNCTIONS.keys() - {"SigningKeyFunction"}))
 def test_a_function_without_its_variables_fails_when_it_starts_not_when_it_is_asked(
     name: str, interpreter: str
 ) -> None:
@@ -91,6 +92,18 @@ def test_a_function_without_its_variables_fails_when_it_starts_not_when_it_is_as
 
     assert result.returncode != 0
     assert "table_name" in result.stderr
+
+
+def test_the_function_of_the_signing_keys_starts_without_variables_and_with_urllib3_alone(
+    interpreter: str, tmp_path: Path
+) -> None:
+    (tmp_path / "urllib3").symlink_to(LAYER / "urllib3")
+    own = str(BUILD / "SigningKeyFunction")
+    command = [interpreter, "-I", "-S", "-c", IMPORT, FUNCTIONS["SigningKeyFunction"].handler, own, str(tmp_path)]
+
+    result = subprocess.run(command, env={}, capture_output=True, text=True, check=False, timeout=50)
+
+    assert result.returncode == 0, result.stderr
 
 
 @pytest.mark.parametrize("name", sorted(FUNCTIONS))

@@ -8,8 +8,18 @@ from typing import Any
 
 import pytest
 
-from inbound.config import FetchSettings, ProxySettings, Settings, SweepSettings, WebhookSettings
+from inbound.config import (
+    FetchSettings,
+    MediaSettings,
+    ProxySettings,
+    Settings,
+    SigningKeySettings,
+    SweepSettings,
+    WebhookSettings,
+)
 from local.template import api_cors, edge_behaviours, functions, load, queue_attributes, routes
+from signing_key import app
+from signing_key.ceremony import Wish
 from tests import permissions
 
 ROOT = Path(__file__).parents[2]
@@ -33,7 +43,10 @@ PHYSICAL = {
     "HttpApiLog.Arn": "arn:log:api",
     "MediaProxyLog.Arn": "arn:log:media",
     "PrefetchLog.Arn": "arn:log:prefetch",
+    "SigningKeyFunction.Arn": "arn:function:signing-key",
+    "SigningKeyLog.Arn": "arn:log:signing-key",
     "SigningKeySecret": "arn:key",
+    "SigningKeys.KeyIds": "K2,K1",
     "SweepLog.Arn": "arn:log:sweep",
     "Table": "table",
     "Table.Arn": "arn:table",
@@ -46,6 +59,7 @@ SETTINGS: dict[str, type[Settings]] = {
     "PrefetchFunction": FetchSettings,
     "MediaProxyFunction": ProxySettings,
     "SweepFunction": SweepSettings,
+    "SigningKeyFunction": SigningKeySettings,
 }
 EVERY_FUNCTION = pytest.mark.parametrize("name", sorted(functions(TEMPLATE)))
 
@@ -96,7 +110,8 @@ def test_the_default_parameters_make_valid_settings(name: str) -> None:
     environment = functions(TEMPLATE)[name].environment
     given = {field: environment[field.upper()] for field in SETTINGS[name].model_fields}
 
-    assert SETTINGS[name].model_validate(given).table_name == "table"
+    found = SETTINGS[name].model_validate(given)
+    assert not isinstance(found, MediaSettings) or found.table_name == "table"
     assert environment.get("RETENTION_DAYS", "365") == "365"
 
 
@@ -237,21 +252,84 @@ def test_the_media_proxy_answers_before_the_api_gives_up() -> None:
 def test_no_function_holds_a_wildcard_right(name: str) -> None:
     grants = granted(name)
 
-    assert "*" not in grants
+    # IAM knows no resource for CloudFront's public keys.
+    assert grants.get("*", set()) == (PUBLIC_KEY_RIGHTS if name == "SigningKeyFunction" else set())
     assert not [action for actions in grants.values() for action in actions if "*" in action]
 
 
-def test_a_secret_is_read_by_those_who_need_it() -> None:
-    readers = {
-        secret: {name for name in SETTINGS if "secretsmanager:GetSecretValue" in granted(name).get(secret, set())}
+PUBLIC_KEY_RIGHTS = {f"cloudfront:{verb}PublicKey" for verb in ("Create", "Delete", "Get")} | {
+    "cloudfront:ListPublicKeys"
+}
+
+
+def holders(right: str) -> dict[str, set[str]]:
+    """The functions that have a right, by secret."""
+    return {
+        secret: {name for name in SETTINGS if right in granted(name).get(secret, set())}
         for secret in ("arn:apps", "arn:graph", "arn:key")
     }
 
-    assert readers == {
+
+def test_a_secret_is_read_by_those_who_need_it() -> None:
+    assert holders("secretsmanager:GetSecretValue") == {
         "arn:apps": {"WebhookFunction"},
         "arn:graph": {"PrefetchFunction", "MediaProxyFunction"},
-        "arn:key": {"MediaProxyFunction"},
+        "arn:key": {"MediaProxyFunction", "SigningKeyFunction"},
     }
+
+
+def test_only_the_signing_keys_are_written_by_a_function_and_only_by_theirs() -> None:
+    assert holders("secretsmanager:PutSecretValue") == {
+        "arn:apps": set(),
+        "arn:graph": set(),
+        "arn:key": {"SigningKeyFunction"},
+    }
+
+
+def test_the_function_of_the_signing_keys_may_do_nothing_else() -> None:
+    assert granted("SigningKeyFunction") == {
+        "*": PUBLIC_KEY_RIGHTS,
+        "arn:key": {"secretsmanager:GetSecretValue", "secretsmanager:PutSecretValue"},
+        "arn:log:signing-key": {"logs:CreateLogStream", "logs:PutLogEvents"},
+    }
+
+
+def test_the_key_group_holds_the_keys_that_the_custom_resource_names() -> None:
+    assert properties("SigningKeyGroup")["KeyGroupConfig"]["Items"] == ["K2", "K1"]
+    assert properties("SigningKeys")["ServiceToken"] == "arn:function:signing-key"
+
+
+def test_the_properties_of_the_signing_keys_are_those_that_the_function_reads() -> None:
+    given = {key: value for key, value in properties("SigningKeys").items() if not key.startswith("Service")}
+
+    wish = Wish.model_validate(given)
+    assert (wish.version, wish.keep_old) == ("1", True)
+    assert given.keys() == {field.alias for field in Wish.model_fields.values()}
+
+
+@pytest.mark.parametrize("version", ["1", "2026-11", "a" * 20])
+def test_a_key_version_that_the_template_takes_is_one_that_the_function_takes(version: str) -> None:
+    assert re.fullmatch(TEMPLATE.document["Parameters"]["KeyVersion"]["AllowedPattern"], version)
+    assert Wish.model_validate({"KeyVersion": version, "KeepOldSigningKeys": "false"}).version == version
+
+
+def test_the_answer_of_the_signing_keys_comes_before_anybody_stops_waiting() -> None:
+    function = functions(TEMPLATE)["SigningKeyFunction"]
+    declared = RESOURCES["SigningKeyFunction"]["Properties"]["EventInvokeConfig"]
+    repeats = app.TRIES.total
+    assert isinstance(repeats, int)
+    pauses = sum(app.TRIES.backoff_factor * 2**number for number in range(1, repeats))
+
+    assert (repeats + 1) * app.ONE_TRY + pauses < app.RESERVE < function.timeout / 2
+    assert declared["MaximumEventAgeInSeconds"] + function.timeout < properties("SigningKeys")["ServiceTimeout"]
+    assert declared["MaximumRetryAttempts"] == 0
+
+
+def test_the_secret_is_there_before_the_keys_are_made_and_after_they_are_removed() -> None:
+    # CloudFormation orders by reference: group → keys → function → secret, and deletes the other way round.
+    assert RESOURCES["SigningKeys"]["Properties"]["ServiceToken"] == {"Fn::GetAtt": "SigningKeyFunction.Arn"}
+    variables = RESOURCES["SigningKeyFunction"]["Properties"]["Environment"]["Variables"]
+    assert variables["SIGNING_KEY_SECRET_ID"] == {"Ref": "SigningKeySecret"}
 
 
 def test_the_webhook_writes_raw_text_only_and_reads_no_media() -> None:

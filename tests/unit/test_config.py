@@ -3,7 +3,15 @@
 import pytest
 from pydantic import ValidationError
 
-from inbound.config import FetchSettings, ProxySettings, Settings, SweepSettings, WebhookSettings
+from inbound.config import (
+    FetchSettings,
+    MediaSettings,
+    ProxySettings,
+    Settings,
+    SigningKeySettings,
+    SweepSettings,
+    WebhookSettings,
+)
 
 QUEUE = "https://sqs.eu-central-1.amazonaws.com/1/queue"
 COMMON = {"TABLE_NAME": "table", "QUEUE_URL": QUEUE}
@@ -25,7 +33,14 @@ PROXY = {
     "JWKS_URL": "",
 }
 SWEEP = {**COMMON, "NO_STORAGE_NUMBERS": ""}
-ALL = [(WebhookSettings, WEBHOOK), (FetchSettings, FETCH), (ProxySettings, PROXY), (SweepSettings, SWEEP)]
+SIGNING_KEY = {"SIGNING_KEY_SECRET_ID": "signing-key"}
+MEDIA: list[tuple[type[MediaSettings], dict[str, str]]] = [
+    (WebhookSettings, WEBHOOK),
+    (FetchSettings, FETCH),
+    (ProxySettings, PROXY),
+    (SweepSettings, SWEEP),
+]
+ALL = [*MEDIA, (SigningKeySettings, SIGNING_KEY)]
 EVERY_NAME = {*WEBHOOK, *PROXY}
 
 
@@ -155,8 +170,10 @@ def test_a_malformed_variable_fails_the_start_and_is_named(
         ProxySettings.from_environment()
 
 
-@pytest.mark.parametrize(("kind", "values"), ALL)
-def test_settings_never_change(environment: pytest.MonkeyPatch, kind: type[Settings], values: dict[str, str]) -> None:
+@pytest.mark.parametrize(("kind", "values"), MEDIA)
+def test_settings_never_change(
+    environment: pytest.MonkeyPatch, kind: type[MediaSettings], values: dict[str, str]
+) -> None:
     setting(environment, values)
     found = kind.from_environment()
 

@@ -17,7 +17,7 @@ SECRETS = {"AppsSecret": "{}", "GraphSecret": '{"tokens":{}}', "SigningKeySecret
 
 @pytest.fixture(name="template", scope="module")
 def _template() -> Template:
-    return templates.load({"SigningPublicKeyPem": "PEM", "AllowedOrigins": "http://a"})
+    return templates.load({"AllowedOrigins": "http://a"})
 
 
 @pytest.fixture(name="access", scope="module")

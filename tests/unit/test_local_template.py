@@ -8,7 +8,7 @@ from local import template as templates
 from local.intrinsics import TemplateError, UnknownReference
 from local.template import Cors, QueueSource, Route, Schedule, Template
 
-PARAMETERS = {"SigningPublicKeyPem": "PEM", "AllowedOrigins": "http://127.0.0.1:1,http://localhost:1"}
+PARAMETERS = {"AllowedOrigins": "http://127.0.0.1:1,http://localhost:1"}
 
 
 @pytest.fixture(name="ours", scope="module")

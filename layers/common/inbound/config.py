@@ -22,12 +22,9 @@ Origin = Annotated[str, Field(pattern=r"^https?://[^/]+$")]
 
 
 class Settings(BaseModel):
-    """What every function has. A missing or malformed variable fails the cold start with pydantic's message."""
+    """A function's environment. A missing or malformed variable fails the cold start with pydantic's message."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
-
-    table_name: str
-    queue_url: str
 
     @classmethod
     def from_environment(cls) -> Self:
@@ -36,7 +33,14 @@ class Settings(BaseModel):
         return cls.model_validate({name: os.environ[key] for name, key in names.items() if key in os.environ})
 
 
-class StoringSettings(Settings):
+class MediaSettings(Settings):
+    """What every function has that media passes through."""
+
+    table_name: str
+    queue_url: str
+
+
+class StoringSettings(MediaSettings):
     """What every function has that puts something into the bucket."""
 
     bucket_name: str
@@ -68,7 +72,13 @@ class ProxySettings(FetchSettings):
     jwks_url: OptionalText = None
 
 
-class SweepSettings(Settings):
+class SweepSettings(MediaSettings):
     """The sweeper's environment."""
 
     no_storage_numbers: CommaList = ()
+
+
+class SigningKeySettings(Settings):
+    """The environment of the function that makes the signing keys."""
+
+    signing_key_secret_id: str

@@ -7,6 +7,13 @@ InboundError
 │   ├── BodyTooLarge            larger than Meta ever sends
 │   ├── SignatureInvalid        missing or wrong
 │   └── NotConfigured           no app secret yet: fail closed
+├── SigningKeyError             CloudFormation's request for signing keys is refused; never told over HTTP
+│   ├── RequestInvalid          a field is missing or malformed
+│   ├── TooManySigningKeys      more than CloudFront takes are still needed
+│   ├── SigningKeysUnreadable   the secret holds something else
+│   ├── SigningKeysInUse        a key group still names a key that is to go
+│   ├── AwsCallFailed           AWS refuses, or does not answer
+│   └── GivenUp                 the time is over
 └── MediaError                  a media request cannot be served
     ├── Unauthenticated         no token, or not valid
     ├── MessageNotFound         unknown, or not the caller's
@@ -71,6 +78,36 @@ class NotConfigured(WebhookError):
     """No app secret is stored yet, so nothing can be trusted."""
 
     code = "not_configured"
+
+
+class SigningKeyError(InboundError):
+    """Keys cannot be made, changed or removed. CloudFormation shows type and `detail` to who deploys."""
+
+    code = "signing_key_error"
+
+
+class RequestInvalid(SigningKeyError):
+    """The request lacks a field, or one is malformed."""
+
+
+class TooManySigningKeys(SigningKeyError):
+    """One more key would be more than CloudFront takes, and none can go yet."""
+
+
+class SigningKeysUnreadable(SigningKeyError):
+    """The secret holds no list of keys."""
+
+
+class SigningKeysInUse(SigningKeyError):
+    """A key group still names a key that is to be deleted."""
+
+
+class AwsCallFailed(SigningKeyError):
+    """AWS refuses a call, or does not answer it, again and again."""
+
+
+class GivenUp(SigningKeyError):
+    """The request was answered meanwhile: nothing may happen any more."""
 
 
 class MediaError(InboundError):
