@@ -55,7 +55,7 @@ class Scope(BaseModel):
 def token_of(headers: Mapping[str, str], cookies: Iterable[str], query: Mapping[str, str]) -> str:
     """Give the token of a request: bearer, else cookie, else `?token=`; the first present decides, even an empty one.
 
-    Header names are lower case, cookies are `name=value`. Raises `Unauthenticated` when there is none.
+    Header names are lower case, cookies are `name=value`, one or several. Raises `Unauthenticated` when there is none.
     """
     scheme, _, credentials = headers.get("authorization", "").strip().partition(" ")
     if scheme.lower() == "bearer":
@@ -120,7 +120,7 @@ def _decoded(token: str, key: Any, algorithm: str, issuer: str | None = None, au
 
 
 def _cookie(cookies: Iterable[str]) -> str | None:
-    for cookie in cookies:
+    for cookie in ";".join(cookies).split(";"):
         try:
             found = SimpleCookie(cookie).get(COOKIE)
         except CookieError:

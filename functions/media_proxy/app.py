@@ -89,8 +89,8 @@ def media(message_id: str) -> Response[str]:
 
 
 def cookies_of(event: dict[str, Any]) -> list[str]:
-    """Give the cookies, one `name=value` each: API Gateway takes them out of the headers."""
-    return [*(event.get("cookies") or []), *(event.get("headers") or {}).get("cookie", "").split(";")]
+    """Give the cookies: API Gateway takes them out of the headers, others may leave them there."""
+    return [*(event.get("cookies") or []), (event.get("headers") or {}).get("cookie", "")]
 
 
 def authenticated(token: str) -> access.Scope:
