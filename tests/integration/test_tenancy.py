@@ -288,6 +288,52 @@ def content_of(number: str) -> bytes:
     return builders.PHOTO.content + digest(number).encode()
 
 
+# --- one by one ---------------------------------------------------------------------------------------------
+
+A, B = systems.NUMBER_A, systems.NUMBER_B
+
+
+def partitions(system: System, *pks: str) -> list[dict[str, Json]]:
+    return [system.items(pk) for pk in pks]
+
+
+@pytest.mark.parametrize("waba_id", ["200000000000001", "the-account-of-b"])
+def test_nothing_that_an_app_says_of_its_own_number_touches_a_message_of_another(system: System, waba_id: str) -> None:
+    phone, wamid = builders.any_phone(), builders.any_wamid()
+    theirs = builders.image_message(sender=phone, id=wamid, media={"caption": "theirs"})
+    of_b = builders.notification(theirs, phone_number_id=B, statuses=[builders.status("sent", wamid)], waba_id=waba_id)
+    assert system.post(of_b, secret=systems.APP_B).status_code == 200
+    places = (f"MSG#{message_id(B, wamid)}", f"CONV#{B}")
+    before = partitions(system, *places)
+    assert before[0].keys() >= {"MESSAGE"}
+    system.aws.forget()
+
+    said: list[Json] = [
+        builders.image_message(sender=phone, id=wamid, media={"caption": "ours"}),
+        builders.message("edit", {"original_message_id": wamid, "message": {"type": "text", "text": {"body": "!"}}}),
+        builders.message("revoke", {"original_message_id": wamid}),
+        builders.message("reaction", {"message_id": wamid, "emoji": "x"}),
+        builders.text_message(context={"id": wamid, "from": phone}),
+    ]
+    statuses = [builders.status(name, wamid, recipient_id=phone) for name in ("read", "failed")]
+    body = builders.notification(*said, phone_number_id=A, statuses=statuses, waba_id=waba_id)
+    assert system.post(body, secret=systems.APP_A).status_code == 200
+
+    assert partitions(system, *places) == before
+    ours = system.items(f"MSG#{message_id(A, wamid)}")
+    assert ours["MESSAGE"]["caption"] == "ours"
+    assert {sk.partition("#")[0] for sk in ours} == {"MESSAGE", "STATUS", "EDIT", "REVOKE"}
+    assert message_id(B, wamid) not in system.jobs()
+
+
+def test_the_accounts_id_gives_no_right_to_a_number(system: System) -> None:
+    wamid = builders.any_wamid()
+    system.post(builders.notification(builders.image_message(id=wamid), phone_number_id=B), secret=systems.APP_A)
+
+    assert system.items(f"MSG#{message_id(B, wamid)}") == {}
+    assert system.jobs() == []
+
+
 # --- what must hold -----------------------------------------------------------------------------------------
 
 
