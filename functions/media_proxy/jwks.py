@@ -62,7 +62,7 @@ def chosen(keys: Sequence[PublishedKey], algorithm: str, key_id: str | None) -> 
 def _usable(fields: Mapping[str, Any]) -> PublishedKey | None:
     """Give a public key of our two kinds, for signatures, as strong as its algorithm demands; None for any other."""
     algorithm = "RS256" if fields.get("kty") == "RSA" else "ES256"
-    # A private key has no business here: whoever reads the set could sign with it.
+    # A private key has no business here: whoever reads the set could sign with it, and reading one can take hours.
     if "d" in fields or fields.get("use", "sig") != "sig" or fields.get("alg", algorithm) != algorithm:
         return None
     try:

@@ -551,6 +551,18 @@ def test_the_token_goes_to_no_host_that_is_not_on_the_list(system: System) -> No
     system.problem(own_id, 502, "media_host_refused")
 
 
+def test_a_refused_host_is_counted_and_named_in_the_log(system: System) -> None:
+    own_id = system.receive()
+    break_(system, own_id, faults.Redirect(location="https://evil.example/stolen?secret=1"))
+
+    report = system.run("MediaProxyFunction", event(system, own_id))
+
+    assert report["answers"][0]["statusCode"] == 502
+    assert report["metrics"]["Failed_media_host_refused"] == [1.0]
+    (line,) = [line for line in report["log"] if line.get("message") == "fetch_failed"]
+    assert line["detail"] == "The host evil.example is not on the list of media hosts."
+
+
 def test_a_failing_bucket_is_our_fault_and_leaves_nothing_behind(system: System) -> None:
     own_id = system.receive()
     objects = system.objects()

@@ -2,6 +2,7 @@
 
 import base64
 import json
+import time
 from typing import Any
 
 import jwt
@@ -144,7 +145,17 @@ def test_a_private_key_that_was_published_is_nobodys_key(key: Any) -> None:
     assert "d" in private
 
     assert not is_taken({**private, "kid": "one", "key_ops": None})
-    assert not is_taken({"kty": "RSA", "n": "A" * 200_000, "e": "AQAB", "d": "A" * 200_000})
+
+
+def test_a_private_key_costs_no_time() -> None:
+    key_size = 12_000  # bits
+    # Its primes would be looked for, which takes seconds at this size and hours at the next.
+    wide = base64.urlsafe_b64encode(((1 << (key_size - 1)) + 1).to_bytes(key_size // 8, "big")).decode()
+    begun = time.monotonic()
+
+    assert not is_taken({"kty": "RSA", "n": wide, "e": "AQAB", "d": wide})
+
+    assert time.monotonic() - begun < 1
 
 
 @pytest.mark.parametrize(

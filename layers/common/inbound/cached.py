@@ -55,7 +55,8 @@ class Cached(Generic[Value]):
     def _younger_than(self, age: float) -> Value:
         with self._lock:
             since = self._clock() - self._asked_at
-            if since >= self._rest if self._value is None else since > age:
+            is_due = since >= self._rest if self._value is None else since > age
+            if is_due:
                 self._ask()
             if self._value is None:
                 raise self._fault.with_traceback(None)  # it may be raised many times, and must not grow
