@@ -6,6 +6,7 @@ and each token sees exactly what its scope says: all else answers as an id that 
 """
 
 import json
+import os
 import re
 import time
 from collections import Counter
@@ -264,10 +265,10 @@ class Site:
             LOG.unlink(missing_ok=True)
 
 
-LOG = STATE / "tests-tenancy.log"
+LOG = STATE / f"tests-tenancy-{os.getpid()}.log"
 
 
-@pytest.fixture(name="site", scope="module")
+@pytest.fixture(name="site", scope="session")
 def _site(running: System) -> Site:
     secrets, meta = running.client("secretsmanager"), running.stack.meta
     graph = {
