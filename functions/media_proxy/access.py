@@ -1,14 +1,16 @@
 """Who asks, and what they may open: JSON Web Tokens and their scope."""
 
 from collections.abc import Callable, Iterable, Mapping
-from functools import cache
 from http.cookies import CookieError, SimpleCookie
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import jwt
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from inbound.errors import InternalError, Unauthenticated
+from inbound.errors import Unauthenticated
+
+if TYPE_CHECKING:
+    from media_proxy.jwks import PublicKey
 
 COOKIE = "media_token"
 LEEWAY = 10  # seconds of clock difference
@@ -16,7 +18,17 @@ LEEWAY = 10  # seconds of clock difference
 SHARED = "HS256"
 PUBLISHED = ("RS256", "ES256")
 
-Keys = Callable[[], Iterable[str]]
+
+class Provider(NamedTuple):
+    """An OpenID Connect provider whose tokens are accepted.
+
+    `key_of` gives its key for an algorithm and a key id, or raises `MediaError`. Where `issuer` or `audience` is
+    given, tokens must be from the one and for the other.
+    """
+
+    key_of: "Callable[[str, str | None], PublicKey]"
+    issuer: str | None = None
+    audience: str | None = None
 
 
 class Scope(BaseModel):
@@ -43,7 +55,7 @@ class Scope(BaseModel):
 def token_of(headers: Mapping[str, str], cookies: Iterable[str], query: Mapping[str, str]) -> str:
     """Give the token of a request: bearer, else cookie, else `?token=`; the first present decides, even an empty one.
 
-    Header names are lower case, cookies are `name=value`. Raises `Unauthenticated` when there is none.
+    Header names are lower case, cookies are `name=value`, one or several. Raises `Unauthenticated` when there is none.
     """
     scheme, _, credentials = headers.get("authorization", "").strip().partition(" ")
     if scheme.lower() == "bearer":
@@ -55,28 +67,36 @@ def token_of(headers: Mapping[str, str], cookies: Iterable[str], query: Mapping[
     return token
 
 
-def scope_of(token: str, secrets: Iterable[str], jwks_url: str | None = None) -> Scope:
+def scope_of(token: str, secrets: Iterable[str], provider: Provider | None = None) -> Scope:
     """Check a token and give its scope.
 
-    Raises `Unauthenticated`, where what is wrong stays vague on purpose, or `InternalError` when the identity
-    provider does not answer.
+    Raises `Unauthenticated`, where what is wrong stays vague on purpose, and what the provider's `key_of` raises.
     """
     try:
-        algorithm = jwt.get_unverified_header(token).get("alg")
-        if algorithm == SHARED:
-            return Scope.model_validate(_shared(token, secrets))
-        if algorithm in PUBLISHED and jwks_url is not None:
-            key = _published_keys(jwks_url).get_signing_key_from_jwt(token).key
-            return Scope.model_validate(_decoded(token, key, algorithm))
-    except jwt.PyJWKClientConnectionError as error:
-        raise InternalError("The identity provider's keys cannot be read.") from error
-    except (jwt.PyJWTError, ValidationError, ValueError, TypeError) as error:  # TypeError: a key of another kind
+        return Scope.model_validate(_claims(token, secrets, provider))
+    except (jwt.PyJWTError, ValidationError, ValueError, TypeError) as error:
         raise Unauthenticated("The media token is not valid.") from error
-    raise Unauthenticated("The media token is not valid.")
+
+
+def _claims(token: str, secrets: Iterable[str], provider: Provider | None) -> Any:
+    """Give the claims of a token whose signature, times and origin are right; what the token says of keys is ignored.
+
+    https://www.rfc-editor.org/rfc/rfc8725 (best current practices)
+    """
+    header = jwt.get_unverified_header(token)
+    if "crit" in header:
+        raise jwt.InvalidTokenError("We understand no extension.")
+    algorithm = header.get("alg")
+    if algorithm == SHARED:
+        return _shared(token, secrets)
+    if algorithm in PUBLISHED and provider is not None:
+        key = provider.key_of(algorithm, header.get("kid"))
+        return _decoded(token, key, algorithm, provider.issuer, provider.audience)
+    raise jwt.InvalidAlgorithmError
 
 
 def _shared(token: str, secrets: Iterable[str]) -> Any:
-    """Decode with the current secret, else with the previous one."""
+    """Decode with the current secret, else with the previous one. The secret is our proof of origin and audience."""
     failure: jwt.PyJWTError = jwt.InvalidTokenError("no secret")
     for secret in secrets:
         try:
@@ -86,20 +106,21 @@ def _shared(token: str, secrets: Iterable[str]) -> Any:
     raise failure
 
 
-def _decoded(token: str, key: Any, algorithm: str) -> Any:
-    # The audience is the operator's to check, once it can be configured.
-    options: Any = {"require": ["exp"], "verify_aud": False}
-    return jwt.decode(token, key, algorithms=[algorithm], leeway=LEEWAY, options=options)
-
-
-@cache
-def _published_keys(url: str) -> jwt.PyJWKClient:
-    """Give the keys of an OpenID Connect provider; read again every five minutes, and for a key not seen yet."""
-    return jwt.PyJWKClient(url, lifespan=300, timeout=3)
+def _decoded(token: str, key: Any, algorithm: str, issuer: str | None = None, audience: str | None = None) -> Any:
+    # An audience is looked at where one is expected; what we make nothing of (`sub`, `jti`) is not judged.
+    options: Any = {
+        "require": ["exp"],
+        "verify_aud": audience is not None,
+        "verify_sub": False,
+        "verify_jti": False,
+    }
+    return jwt.decode(
+        token, key, algorithms=[algorithm], issuer=issuer, audience=audience, leeway=LEEWAY, options=options
+    )
 
 
 def _cookie(cookies: Iterable[str]) -> str | None:
-    for cookie in cookies:
+    for cookie in ";".join(cookies).split(";"):
         try:
             found = SimpleCookie(cookie).get(COOKIE)
         except CookieError:

@@ -25,6 +25,7 @@ from media_proxy.success import counted
 if TYPE_CHECKING:
     from inbound.credentials import SigningKey
     from media_proxy.fetch import Fetcher
+    from media_proxy.published_keys import PublishedKeys
 
 METHODS = ["GET", "HEAD"]
 RESERVE = 2.0  # seconds of the function's time that are kept for noting what happened
@@ -45,6 +46,17 @@ def fetcher() -> "Fetcher":
     return Fetcher.connected(settings, graph_credentials)
 
 
+@cache
+def published_keys() -> "PublishedKeys":
+    """Give the identity provider's keys; what reads them is imported with the first of its tokens."""
+    from media_proxy.published_keys import PublishedKeys
+
+    return PublishedKeys(str(settings.jwks_url))
+
+
+provider = access.Provider(
+    lambda algorithm, key_id: published_keys().key(algorithm, key_id), settings.jwt_issuer, settings.jwt_audience
+)
 desk = Desk(
     items=MediaItems(messages.connect(settings.table_name)),
     jobs=FetchQueue(settings.queue_url),
@@ -77,16 +89,17 @@ def media(message_id: str) -> Response[str]:
 
 
 def cookies_of(event: dict[str, Any]) -> list[str]:
-    """Give the cookies, one `name=value` each: API Gateway takes them out of the headers."""
-    return [*(event.get("cookies") or []), *(event.get("headers") or {}).get("cookie", "").split(";")]
+    """Give the cookies: API Gateway takes them out of the headers, others may leave them there."""
+    return [*(event.get("cookies") or []), (event.get("headers") or {}).get("cookie", "")]
 
 
 def authenticated(token: str) -> access.Scope:
     """Check a token with the secrets as known, then with the secrets as they are by now."""
+    accepted = provider if settings.jwks_url else None
     try:
-        return access.scope_of(token, graph_credentials.get().media_token_secrets, settings.jwks_url)
+        return access.scope_of(token, graph_credentials.get().media_token_secrets, accepted)
     except Unauthenticated:
-        return access.scope_of(token, graph_credentials.refreshed().media_token_secrets, settings.jwks_url)
+        return access.scope_of(token, graph_credentials.refreshed().media_token_secrets, accepted)
 
 
 def signing_key() -> "SigningKey":

@@ -72,12 +72,16 @@ def deliver(
 
 def opened(asked: Asked, items: MediaItems) -> Found:
     """Find the message, if the caller may see it. Raises `MessageNotFound` for unknown and foreign ones alike."""
-    found = items.find(asked.message_id)
-    if found is None or not asked.scope.opens(
-        phone_number_id=found.message.phone_number_id,
-        contact_id=found.message.contact_id,
-        message_ids=(asked.message_id, found.message.message_id),
-    ):
+
+    def may_open(message: "Message") -> bool:
+        return asked.scope.opens(
+            phone_number_id=message.phone_number_id,
+            contact_id=message.contact_id,
+            message_ids=(asked.message_id, message.message_id),
+        )
+
+    found = items.find(asked.message_id, may_open)
+    if found is None:
         raise MessageNotFound("There is no such message.")
     return found
 

@@ -6,7 +6,6 @@ https://developers.facebook.com/documentation/business-messaging/whatsapp/busine
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from http.cookiejar import DefaultCookiePolicy
 from threading import Timer
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
@@ -18,12 +17,11 @@ from inbound.errors import AccessTokenInvalid, GraphTimeout, GraphUnavailable, M
 from media_proxy import graph_errors, hosts
 from media_proxy.deadline import Deadline
 from media_proxy.graph_errors import Located
+from media_proxy.outbound import Session
 
 if TYPE_CHECKING:
     from inbound.config import FetchSettings
 
-# Meta turns down clients without a product-like agent.
-USER_AGENT = "whatsapp-inbound-media/1.0"
 CONNECT_TIMEOUT, READ_TIMEOUT = 3.0, 8.0  # seconds
 LARGEST_ANSWER = 64 * 1024  # of JSON; a location has some 500 bytes
 CHUNK = 256 * 1024
@@ -33,29 +31,13 @@ REDIRECTS = frozenset({301, 302, 303, 307, 308})
 DEAD = frozenset({400, 401, 403, 404, 410})
 
 
-class _Session(requests.Session):
-    """A session that leaves redirects alone.
-
-    requests reads a redirect's body and parses where it leads to even when it is told not to follow; both are a
-    stranger's, and ours to judge.
-    """
-
-    def get_redirect_target(self, resp: requests.Response) -> None:  # noqa: ARG002 (the name is requests' own)
-        return None
-
-
 class Graph:
     """A session with Graph: keeps connections open between requests."""
 
     def __init__(self, settings: "FetchSettings") -> None:
         self._base = f"{settings.graph_url}/{settings.graph_version}"
         self._allowed = settings.media_hosts
-        self._session = _Session()
-        # A .netrc or proxy of the environment must never see or replace the token.
-        self._session.trust_env = False
-        # Nor may a cookie of one tenant's answer go with another tenant's request.
-        self._session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
-        self._session.headers.update({"User-Agent": USER_AGENT, "Accept-Encoding": "identity"})
+        self._session = Session()
 
     def locate(self, media_id: str, phone_number_id: str, token: str, deadline: Deadline) -> Located:
         """Ask where the media of a number is; `media_id` must have been validated. Raises `MediaError`."""

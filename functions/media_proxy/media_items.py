@@ -5,10 +5,9 @@ demands that the message is there and was not erased; all later ones demand the 
 """
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
 
 from pynamodb.connection.table import TableConnection
 from pynamodb.exceptions import PynamoDBException, TransactWriteError
@@ -19,7 +18,7 @@ from pynamodb.transactions import TransactWrite
 from inbound.batches import pauses
 from inbound.errors import StoreUnavailable
 from inbound.media import key_part
-from inbound.messages import Alias, Erased, Media, Message
+from inbound.messages import Alias, Erased, Media, Message, Serialized
 from inbound.observability import logger
 from media_proxy import lease
 from media_proxy.cache import Stored
@@ -71,15 +70,17 @@ class MediaItems:
     def __init__(self, table: TableConnection) -> None:
         self._table = table
 
-    def find(self, asked_id: str) -> Found | None:
-        """Read a message and its media by id or by old id; None when there is none, or when it was erased."""
+    def find(self, asked_id: str, may_open: Callable[[Message], bool] = lambda _: True) -> Found | None:
+        """Read a message and its media by id or by old id; None when there is none, it was erased, or may not be seen.
+
+        A hit by its id takes one read. All else takes two, as an old id does: from how long it takes nobody can tell
+        what is unknown from what is not theirs.
+        """
         items = self._partition(asked_id)
-        if "ALIAS" in items and "MESSAGE" not in items:
-            items = self._partition(Alias.from_raw_data(items["ALIAS"]).message_id)
-        if "MESSAGE" not in items or "ERASED" in items:
-            return None
-        media = Media.from_raw_data(items["MEDIA"]) if "MEDIA" in items else None
-        return Found(Message.from_raw_data(items["MESSAGE"]), media)
+        found = _found(items, may_open)
+        if found is None:
+            found = _found(self._partition(_meant(asked_id, items)), may_open)
+        return found
 
     def begin(self, found: Found, now: int, next_attempt_at: int) -> int | None:
         """Take the lease for an attempt; give its fence, or None when somebody else was faster or the message is gone.
@@ -173,7 +174,7 @@ class MediaItems:
         except PynamoDBException as error:
             logger.warning("not_taken_out_of_unsettled", message_id=message_id, error=error.cause_response_code)
 
-    def _partition(self, asked_id: str) -> dict[str, dict[str, Any]]:
+    def _partition(self, asked_id: str) -> dict[str, Serialized]:
         """Read what is known of a message id: one query. Items by sort key."""
         with _store_faults():
             answer = self._table.query(
@@ -213,6 +214,21 @@ class MediaItems:
             else:
                 return media
         raise StoreUnavailable("Others go on writing the same item.")
+
+
+def _meant(asked_id: str, items: Mapping[str, Serialized]) -> str:
+    """Give the id that an old id stands for; any other stands for itself."""
+    is_old = "ALIAS" in items and "MESSAGE" not in items
+    return Alias.from_raw_data(items["ALIAS"]).message_id if is_old else asked_id
+
+
+def _found(items: Mapping[str, Serialized], may_open: Callable[[Message], bool]) -> Found | None:
+    """Give what a partition holds (items by sort key), unless it was erased or may not be seen."""
+    if "MESSAGE" not in items or "ERASED" in items:
+        return None
+    message = Message.from_raw_data(items["MESSAGE"])
+    media = Media.from_raw_data(items["MEDIA"]) if "MEDIA" in items else None
+    return Found(message, media) if may_open(message) else None
 
 
 class _Lost(Exception):

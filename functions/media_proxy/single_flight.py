@@ -213,6 +213,7 @@ def failure_of(error: MediaError, found: Found, desk: Desk) -> Failure:
         "fetch_failed",
         message_id=found.message.message_id,
         code=error.code,
+        detail=error.detail,
         settled=settled,
         attempt=attempts,
         http_status=error.http_status,

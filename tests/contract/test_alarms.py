@@ -65,6 +65,24 @@ def test_a_sweeper_that_does_not_run_is_an_alarm() -> None:
     assert ALARMS["OldestMediaAlarm"]["Threshold"] <= 24 * 3600
 
 
+@pytest.mark.parametrize(
+    ("name", "metric", "services"),
+    [
+        ("MediaHostAlarm", "Failed_media_host_refused", {"media_proxy", "prefetch"}),
+        ("AccessTokenAlarm", "Failed_access_token_invalid", {"media_proxy", "prefetch"}),
+        ("IdentityProviderAlarm", "JwksUnreadable", {"media_proxy"}),
+    ],
+)
+def test_what_would_lose_files_or_lock_out_people_silently_is_an_alarm(
+    name: str, metric: str, services: set[str]
+) -> None:
+    watched = metrics_of(ALARMS[name])
+
+    assert {one["MetricName"] for one in watched} == {metric}
+    assert {one["Value"] for each in watched for one in each["Dimensions"]} == services
+    assert (ALARMS[name]["Threshold"], ALARMS[name]["ComparisonOperator"]) == (0, "GreaterThanThreshold")
+
+
 def test_the_success_rate_leaves_out_what_is_nobodys_fault() -> None:
     expressions = {one["Id"]: one.get("Expression") for one in ALARMS["SuccessRateAlarm"]["Metrics"]}
     ids = {one["MetricStat"]["Metric"]["MetricName"]: one["Id"] for one in ALARMS["SuccessRateAlarm"]["Metrics"][:-1]}

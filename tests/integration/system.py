@@ -189,7 +189,7 @@ class System:
     # --- a handler in a process of its own -------------------------------------------------------------------
 
     def run(self, function: str, *events: Json, **variables: str) -> Json:
-        """Run a handler on events in a fresh interpreter; give its answers and what it did (see probe.py).
+        """Run a handler on events in a fresh interpreter; give its answers, log, and what it did (see probe.py).
 
         `variables` are added to the function's environment.
         """
@@ -207,7 +207,7 @@ class System:
         assert done.returncode == 0, done.stderr
         *logged, last = done.stdout.splitlines()
         report: Json = json.loads(last)
-        return {**report, "metrics": _metrics(logged)}
+        return {**report, "metrics": _metrics(logged), "log": json_lines("\n".join(logged))}
 
 
 def _metrics(lines: list[str]) -> dict[str, list[float]]:

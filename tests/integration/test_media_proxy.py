@@ -386,15 +386,6 @@ def test_a_token_opens_what_its_scope_says_and_all_else_is_unknown(system: Syste
     assert ask(message=other) == 404
 
 
-def test_foreign_and_unknown_ids_look_the_same(system: System) -> None:
-    own_id, token = system.receive(), system.token(phone_numbers=["1"])
-
-    foreign, unknown = system.get(own_id, token), system.get("a" * 26, token)
-
-    assert (foreign.status_code, foreign.json()) == (unknown.status_code, unknown.json())
-    assert foreign.json()["code"] == "message_not_found"
-
-
 # --- what Graph says ---------------------------------------------------------------------------------------------
 
 FAULTS = [
@@ -558,6 +549,18 @@ def test_the_token_goes_to_no_host_that_is_not_on_the_list(system: System) -> No
     break_(system, own_id, faults.Redirect(location=f"{system.stack.page_url}/config"))
 
     system.problem(own_id, 502, "media_host_refused")
+
+
+def test_a_refused_host_is_counted_and_named_in_the_log(system: System) -> None:
+    own_id = system.receive()
+    break_(system, own_id, faults.Redirect(location="https://evil.example/stolen?secret=1"))
+
+    report = system.run("MediaProxyFunction", event(system, own_id))
+
+    assert report["answers"][0]["statusCode"] == 502
+    assert report["metrics"]["Failed_media_host_refused"] == [1.0]
+    (line,) = [line for line in report["log"] if line.get("message") == "fetch_failed"]
+    assert line["detail"] == "The host evil.example is not on the list of media hosts."
 
 
 def test_a_failing_bucket_is_our_fault_and_leaves_nothing_behind(system: System) -> None:

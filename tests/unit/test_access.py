@@ -5,22 +5,23 @@ import hashlib
 import hmac
 import json
 import time
-from collections.abc import Iterator
 from typing import Any
 
 import jwt
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
+from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
+from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from jwt.algorithms import ECAlgorithm, RSAAlgorithm
-from werkzeug.wrappers import Request, Response
 
 from inbound.errors import InternalError, Unauthenticated
-from local.server import serve
-from media_proxy.access import COOKIE, LEEWAY, Scope, _published_keys, scope_of, token_of
+from media_proxy import jwks
+from media_proxy.access import COOKIE, LEEWAY, Provider, Scope, scope_of, token_of
 from tests.builders import media_token
+from tests.unit.test_jwks import document, jwk
 
 SECRET, PREVIOUS, OTHER = "s" * 32, "p" * 32, "o" * 32
 NUMBER, OTHERS = "100000000000001", "100000000000002"
@@ -45,9 +46,9 @@ def claims(**more: object) -> Json:
     return {"exp": int(time.time()) + 600, "phone_numbers": ["*"], **more}
 
 
-def refused(token: str, *secrets: str, jwks_url: str | None = None) -> None:
+def refused(token: str, *secrets: str, provider: Provider | None = None) -> None:
     with pytest.raises(Unauthenticated):
-        scope_of(token, secrets or (SECRET,), jwks_url)
+        scope_of(token, secrets or (SECRET,), provider)
 
 
 # --- shared secret ------------------------------------------------------------------------------------------
@@ -183,139 +184,203 @@ def test_an_answer_says_nothing_about_what_was_wrong() -> None:
 RSA_KEY = rsa.generate_private_key(65537, 2048)
 EC_KEY = ec.generate_private_key(ec.SECP256R1())
 STRANGER = ec.generate_private_key(ec.SECP256R1())
+STRANGE_RSA = rsa.generate_private_key(65537, 2048)
+KEYS = jwks.published(document(jwk(RSA_KEY, "rsa"), jwk(EC_KEY, "ec")))
+ISSUER, AUDIENCE = "https://id.example.com/", "media"
 
 
-def published(algorithm: Any, key: Any, key_id: str) -> Json:
-    return {**algorithm.to_jwk(key.public_key(), as_dict=True), "kid": key_id, "use": "sig"}
+def key_of(algorithm: str, key_id: str | None) -> Any:
+    found = jwks.chosen(KEYS, algorithm, key_id)
+    if found is None:
+        raise Unauthenticated
+    return found.key
 
 
-class Provider:
-    """An OpenID Connect provider's key endpoint, over HTTP. Each URL is another provider."""
-
-    def __init__(self) -> None:
-        self.url = ""
-        self.keys = [published(RSAAlgorithm, RSA_KEY, "rsa"), published(ECAlgorithm, EC_KEY, "ec")]
-        self.answer: bytes | None = None
-        self.count = 0
-
-    def serve(self, request: Request) -> Response:
-        self.count += 1
-        return Response(self.answer if self.answer is not None else json.dumps({"keys": self.keys}))
+PROVIDER = Provider(key_of)
+STRICT = Provider(key_of, ISSUER, AUDIENCE)
 
 
-@pytest.fixture(name="provider")
-def _provider() -> Iterator[Provider]:
-    provider = Provider()
-    with serve(Request.application(provider.serve)) as server:
-        provider.url = f"{server.url}/{id(provider)}"
-        yield provider
+def issued(key: Any = EC_KEY, *, headers: Json | None = None, **more: object) -> str:
+    """Mint a token of the provider; a claim of None is left out."""
+    algorithm, key_id = ("RS256", "rsa") if isinstance(key, rsa.RSAPrivateKey) else ("ES256", "ec")
+    payload = {name: value for name, value in claims(**more).items() if value is not None}
+    return jwt.encode(payload, key, algorithm, headers={"kid": key_id} if headers is None else headers)
 
 
-@pytest.mark.parametrize(("key", "algorithm", "key_id"), [(RSA_KEY, "RS256", "rsa"), (EC_KEY, "ES256", "ec")])
-def test_a_token_of_the_provider_gives_its_scope(provider: Provider, key: Any, algorithm: str, key_id: str) -> None:
-    token = jwt.encode(claims(), key, algorithm, headers={"kid": key_id})
-
-    assert scope_of(token, [SECRET], provider.url) == ALL
-
-
-def test_tokens_of_ours_need_no_provider(provider: Provider) -> None:
-    assert scope_of(media_token(SECRET), [SECRET], provider.url) == ALL
-    assert provider.count == 0
+def hand_made(header: Json, key: Any = EC_KEY, **more: object) -> str:
+    """Sign any header with a good key: libraries refuse to write some of them."""
+    signed = f"{part(json.dumps(header).encode())}.{part(json.dumps(claims(**more)).encode())}"
+    if isinstance(key, rsa.RSAPrivateKey):
+        return f"{signed}.{part(key.sign(signed.encode(), PKCS1v15(), SHA256()))}"
+    r, s = decode_dss_signature(key.sign(signed.encode(), ec.ECDSA(SHA256())))
+    return f"{signed}.{part(r.to_bytes(32, 'big') + s.to_bytes(32, 'big'))}"
 
 
-def test_keys_are_asked_for_once(provider: Provider) -> None:
-    token = jwt.encode(claims(), EC_KEY, "ES256", headers={"kid": "ec"})
-
-    for _ in range(5):
-        scope_of(token, [], provider.url)
-
-    assert provider.count == 1
+@pytest.mark.parametrize("key", [RSA_KEY, EC_KEY], ids=["rsa", "ec"])
+def test_a_token_of_the_provider_gives_its_scope(key: Any) -> None:
+    assert scope_of(issued(key), [SECRET], PROVIDER) == ALL
 
 
-def test_a_key_that_the_provider_withdraws_opens_nothing_once_the_answer_is_old(provider: Provider) -> None:
-    token = jwt.encode(claims(), EC_KEY, "ES256", headers={"kid": "ec"})
-    assert scope_of(token, [], provider.url) == ALL
-    del provider.keys[1]
-
-    answer = _published_keys(provider.url).jwk_set_cache
-    assert answer is not None
-    answer.lifespan = 0
-
-    refused(token, jwks_url=provider.url)
+def test_a_provider_token_by_hand_is_a_token() -> None:
+    assert scope_of(hand_made({"alg": "ES256", "kid": "ec"}), [], PROVIDER) == ALL
+    assert scope_of(hand_made({"alg": "RS256", "kid": "rsa"}, RSA_KEY), [], PROVIDER) == ALL
 
 
-def test_made_up_key_ids_do_not_make_us_ask_the_provider_each_time(provider: Provider) -> None:
-    for number in range(5):
-        refused(jwt.encode(claims(), STRANGER, "ES256", headers={"kid": f"made-up-{number}"}), jwks_url=provider.url)
+def test_tokens_of_ours_need_no_provider() -> None:
+    def asked(algorithm: str, key_id: str | None) -> Any:
+        pytest.fail("nobody needs to be asked")
 
-    assert provider.count == 1
+    assert scope_of(media_token(SECRET), [SECRET], Provider(asked, ISSUER, AUDIENCE)) == ALL
 
 
 def test_without_a_provider_its_tokens_open_nothing() -> None:
-    refused(jwt.encode(claims(), EC_KEY, "ES256", headers={"kid": "ec"}))
+    refused(issued())
 
 
-def test_a_strangers_key_opens_nothing(provider: Provider) -> None:
-    refused(jwt.encode(claims(), STRANGER, "ES256", headers={"kid": "ec"}), jwks_url=provider.url)
-    refused(jwt.encode(claims(), STRANGER, "ES256", headers={"kid": "unknown"}), jwks_url=provider.url)
-    refused(jwt.encode(claims(), STRANGER, "ES256"), jwks_url=provider.url)
+@pytest.mark.parametrize("key", [STRANGER, STRANGE_RSA], ids=["ec", "rsa"])
+@pytest.mark.parametrize("headers", [None, {"kid": "unknown"}, {}], ids=["known id", "unknown id", "no id"])
+def test_a_strangers_key_opens_nothing(key: Any, headers: Json | None) -> None:
+    refused(issued(key, headers=headers), provider=PROVIDER)
 
 
-def test_a_key_that_a_token_brings_along_opens_nothing(provider: Provider) -> None:
-    brought = {"kid": "ec", "jwk": published(ECAlgorithm, STRANGER, "ec"), "jku": "http://127.0.0.1:9/", "x5u": "x"}
+@pytest.mark.parametrize("algorithm", ["ES256", "RS256"])
+def test_what_a_token_says_of_keys_is_ignored(algorithm: str) -> None:
+    stranger, good = (STRANGER, EC_KEY) if algorithm == "ES256" else (STRANGE_RSA, RSA_KEY)
+    key_id = "ec" if algorithm == "ES256" else "rsa"
+    brought = {"kid": key_id, "jwk": jwk(stranger, key_id), "jku": "http://127.0.0.1:9/", "x5u": "x", "x5c": ["x"]}
 
-    refused(jwt.encode(claims(), STRANGER, "ES256", headers=brought), jwks_url=provider.url)
+    refused(issued(stranger, headers=brought), provider=PROVIDER)
+    assert scope_of(issued(good, headers=brought), [], PROVIDER) == ALL
 
 
-def test_an_expired_token_of_the_provider_opens_nothing(provider: Provider) -> None:
-    refused(jwt.encode(claims(exp=1), EC_KEY, "ES256", headers={"kid": "ec"}), jwks_url=provider.url)
+def test_an_expired_token_of_the_provider_opens_nothing() -> None:
+    assert scope_of(issued(exp=int(time.time()) - LEEWAY // 2), [], PROVIDER) == ALL
+    refused(issued(exp=int(time.time()) - LEEWAY - 2), provider=PROVIDER)
+
+
+def test_a_token_of_the_provider_without_an_end_or_of_the_future_opens_nothing() -> None:
+    for wrong in ({"exp": None}, {"nbf": int(time.time()) + 600}, {"iat": int(time.time()) + 600}):
+        refused(issued(**wrong), provider=PROVIDER)
 
 
 @pytest.mark.parametrize("key", [RSA_KEY, EC_KEY], ids=["rsa", "ec"])
 @pytest.mark.parametrize("algorithm", ["HS256", "RS256", "ES256"])
-@pytest.mark.parametrize("key_id", ["rsa", "ec"])
-def test_a_public_key_is_never_taken_for_a_shared_secret(
-    provider: Provider, key: Any, algorithm: str, key_id: str
-) -> None:
+@pytest.mark.parametrize("key_id", ["rsa", "ec", None])
+def test_a_public_key_is_never_taken_for_a_shared_secret(key: Any, algorithm: str, key_id: str | None) -> None:
     public = key.public_key()
     forms = [
         public.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo),
         public.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).strip(),
         public.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo),
+        json.dumps(jwk(key, key_id)).encode(),
     ]
 
     for form in forms:
-        refused(forged({"alg": algorithm, "kid": key_id}, claims(), form), jwks_url=provider.url)
+        header = {"alg": algorithm} if key_id is None else {"alg": algorithm, "kid": key_id}
+        refused(forged(header, claims(), form), provider=PROVIDER)
 
 
-@pytest.mark.parametrize(("key", "algorithm", "key_id"), [(RSA_KEY, "RS256", "ec"), (EC_KEY, "ES256", "rsa")])
-def test_a_key_of_the_other_kind_opens_nothing(provider: Provider, key: Any, algorithm: str, key_id: str) -> None:
-    refused(jwt.encode(claims(), key, algorithm, headers={"kid": key_id}), jwks_url=provider.url)
+@pytest.mark.parametrize(
+    ("header", "key"),
+    [
+        ({"alg": "RS256", "kid": "ec"}, EC_KEY),
+        ({"alg": "RS256", "kid": "ec"}, RSA_KEY),
+        ({"alg": "ES256", "kid": "rsa"}, RSA_KEY),
+        ({"alg": "ES256", "kid": "rsa"}, EC_KEY),
+        ({"alg": "HS256", "kid": "ec"}, EC_KEY),
+        ({"alg": "none", "kid": "ec"}, EC_KEY),
+        ({"alg": "PS256", "kid": "rsa"}, RSA_KEY),
+        ({"alg": "RS384", "kid": "rsa"}, RSA_KEY),
+        ({"alg": "ES384", "kid": "ec"}, EC_KEY),
+        ({"alg": "EdDSA", "kid": "ec"}, EC_KEY),
+        ({"alg": ["ES256"], "kid": "ec"}, EC_KEY),
+        ({"alg": None, "kid": "ec"}, EC_KEY),
+        ({"kid": "ec"}, EC_KEY),
+        ({"alg": "ES256", "kid": 5}, EC_KEY),
+        ({"alg": "ES256", "kid": None}, EC_KEY),
+        ({"alg": "ES256", "kid": []}, EC_KEY),
+        ({"alg": "ES256", "kid": {}}, EC_KEY),
+        ({"alg": "ES256"}, EC_KEY),
+        ({"alg": "ES256", "kid": "ec", "b64": False, "crit": ["b64"]}, EC_KEY),
+        ({"alg": "ES256", "kid": "ec", "b64": True, "crit": ["b64"]}, EC_KEY),
+        ({"alg": "ES256", "kid": "ec", "crit": ["exp"], "exp": 1}, EC_KEY),
+        ({"alg": "ES256", "kid": "ec", "crit": []}, EC_KEY),
+        ({"alg": "ES256", "kid": "ec", "crit": None}, EC_KEY),
+    ],
+    ids=str,
+)
+def test_a_good_key_opens_nothing_under_any_other_header(header: Json, key: Any) -> None:
+    refused(hand_made(header, key), provider=PROVIDER)
 
 
 @pytest.mark.parametrize("algorithm", ["PS256", "RS384", "RS512"])
-def test_other_algorithms_of_a_published_key_open_nothing(provider: Provider, algorithm: str) -> None:
-    refused(jwt.encode(claims(), RSA_KEY, algorithm, headers={"kid": "rsa"}), jwks_url=provider.url)
+def test_other_algorithms_of_a_published_key_open_nothing(algorithm: str) -> None:
+    refused(jwt.encode(claims(), RSA_KEY, algorithm, headers={"kid": "rsa"}), provider=PROVIDER)
 
 
-@pytest.mark.parametrize("key_id", [5, None, [], {}], ids=repr)
-def test_a_key_id_of_the_wrong_type_opens_nothing(provider: Provider, key_id: object) -> None:
-    refused(forged({"alg": "ES256", "kid": key_id}, claims(), SECRET.encode()), jwks_url=provider.url)
+@pytest.mark.parametrize("crit", [["b64"], [], ["exp"], None, "b64"], ids=repr)
+def test_a_token_of_ours_with_an_extension_opens_nothing(crit: object) -> None:
+    header = {"alg": "HS256", "b64": True, "exp": 1, "crit": crit}
+
+    refused(forged(header, claims(), SECRET.encode()))
+    del header["crit"]
+    assert scope_of(forged(header, claims(), SECRET.encode()), [SECRET]) == ALL
 
 
-@pytest.mark.parametrize("answer", [b"", b"<html>", b"[]", b"{}", b'{"keys":[]}', b'{"keys":[{"kty":"EC"}]}', b"\xff"])
-def test_a_provider_that_answers_nonsense_opens_nothing(provider: Provider, answer: bytes) -> None:
-    provider.answer = answer
-
-    refused(jwt.encode(claims(), EC_KEY, "ES256", headers={"kid": "ec"}), jwks_url=provider.url)
+# --- issuer and audience ------------------------------------------------------------------------------------
 
 
-def test_a_provider_that_cannot_be_reached_is_not_the_tokens_fault() -> None:
-    with serve(Request.application(lambda request: Response())) as server:
-        gone = server.url
+@pytest.mark.parametrize("audience", [AUDIENCE, [AUDIENCE], ["others", AUDIENCE]], ids=str)
+def test_a_token_from_our_issuer_for_our_audience_opens(audience: object) -> None:
+    assert scope_of(issued(iss=ISSUER, aud=audience), [], STRICT) == ALL
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"iss": None},
+        {"iss": "https://id.example.com"},
+        {"iss": ISSUER.upper()},
+        {"iss": ""},
+        {"aud": None},
+        {"aud": ""},
+        {"aud": []},
+        {"aud": "other"},
+        {"aud": ["other"]},
+        {"aud": "media2"},
+        {"aud": {"media": 1}},
+        {"aud": [AUDIENCE, 5]},
+    ],
+    ids=str,
+)
+def test_a_token_of_another_issuer_or_for_another_audience_opens_nothing(wrong: Json) -> None:
+    refused(issued(**{"iss": ISSUER, "aud": AUDIENCE, **wrong}), provider=STRICT)
+
+
+@pytest.mark.parametrize("wrong", [5, [ISSUER], {ISSUER: 1}, True], ids=str)
+def test_an_issuer_that_is_no_text_opens_nothing(wrong: object) -> None:
+    refused(hand_made({"alg": "ES256", "kid": "ec"}, iss=wrong, aud=AUDIENCE), provider=STRICT)
+
+
+def test_each_of_the_two_is_looked_at_where_it_is_configured_and_only_there() -> None:
+    assert scope_of(issued(iss="x", aud=["y"]), [], PROVIDER) == ALL
+    assert scope_of(issued(iss=ISSUER, aud="y"), [], Provider(key_of, issuer=ISSUER)) == ALL
+    assert scope_of(issued(iss="x", aud=AUDIENCE), [], Provider(key_of, audience=AUDIENCE)) == ALL
+    refused(issued(iss="x"), provider=Provider(key_of, issuer=ISSUER))
+    refused(issued(aud="y"), provider=Provider(key_of, audience=AUDIENCE))
+
+
+def test_our_secret_is_enough_whatever_the_provider_must_say() -> None:
+    for more in ({}, {"iss": "crm", "aud": ["crm"]}, {"sub": 42, "jti": 7}):
+        assert scope_of(media_token(SECRET, **more), [SECRET], STRICT) == ALL
+
+
+def test_a_fault_of_ours_is_not_the_tokens_fault() -> None:
+    def broken(algorithm: str, key_id: str | None) -> Any:
+        raise InternalError
 
     with pytest.raises(InternalError):
-        scope_of(jwt.encode(claims(), EC_KEY, "ES256", headers={"kid": "ec"}), (), gone)
+        scope_of(issued(), [], Provider(broken))
 
 
 # --- scope --------------------------------------------------------------------------------------------------
@@ -414,6 +479,11 @@ def test_a_further_bound_never_opens_more(numbers: list[str] | None, conversatio
         ({}, [f'{COOKIE}="b"'], {}, "b"),
         ({}, [f"not_{COOKIE}=x", f"{COOKIE}_old=y"], {"token": "c"}, "c"),
         ({}, ["b@d=x", f"{COOKIE}=b"], {}, "b"),
+        ({"authorization": "Bearer a,Bearer b"}, [f"{COOKIE}=b"], {}, "a,Bearer b"),
+        ({"authorization": "Basic dTpw,Bearer a"}, [], {"token": "c"}, "c"),
+        ({"authorization": "Bearer\ta"}, [f"{COOKIE}=b"], {}, "b"),
+        ({}, [f"{COOKIE}=a", f"{COOKIE}=b"], {}, "a"),
+        ({}, [], {"token": "c,d"}, "c,d"),
     ],
     ids=str,
 )
@@ -426,6 +496,11 @@ def test_a_wrong_bearer_is_not_saved_by_a_good_cookie() -> None:
 
     refused(token_of({"authorization": "Bearer wrong"}, [f"{COOKIE}={good}"], {"token": good}))
     refused(token_of({"authorization": "Bearer"}, [f"{COOKIE}={good}"], {"token": good}))
+
+
+def test_an_empty_cookie_decides_as_well() -> None:
+    with pytest.raises(Unauthenticated):
+        token_of({}, [f"{COOKIE}="], {"token": media_token(SECRET)})
 
 
 @pytest.mark.parametrize("query", [{}, {"token": ""}, {"Token": "x"}], ids=str)

@@ -31,6 +31,8 @@ PROXY = {
     "SIGNING_KEY_SECRET_ID": "signing-key",
     "EDGE_URL": "https://d111111abcdef8.cloudfront.net",
     "JWKS_URL": "",
+    "JWT_ISSUER": "",
+    "JWT_AUDIENCE": "",
 }
 SWEEP = {**COMMON, "NO_STORAGE_NUMBERS": ""}
 SIGNING_KEY = {"SIGNING_KEY_SECRET_ID": "signing-key"}
@@ -42,6 +44,7 @@ MEDIA: list[tuple[type[MediaSettings], dict[str, str]]] = [
 ]
 ALL = [*MEDIA, (SigningKeySettings, SIGNING_KEY)]
 EVERY_NAME = {*WEBHOOK, *PROXY}
+OPTIONAL = {"NO_STORAGE_NUMBERS", "JWKS_URL", "JWT_ISSUER", "JWT_AUDIENCE"}
 
 
 @pytest.fixture(name="environment", autouse=True)
@@ -85,6 +88,8 @@ def test_the_proxy_reads_its_environment(environment: pytest.MonkeyPatch) -> Non
         "signing_key_secret_id": "signing-key",
         "edge_url": "https://d111111abcdef8.cloudfront.net",
         "jwks_url": None,
+        "jwt_issuer": None,
+        "jwt_audience": None,
     }
 
 
@@ -92,7 +97,7 @@ def test_the_proxy_reads_its_environment(environment: pytest.MonkeyPatch) -> Non
 def test_each_variable_must_be_there(
     environment: pytest.MonkeyPatch, kind: type[Settings], values: dict[str, str]
 ) -> None:
-    for missing in values.keys() - {"NO_STORAGE_NUMBERS", "JWKS_URL"}:
+    for missing in values.keys() - OPTIONAL:
         setting(environment, values)
         environment.delenv(missing)
 
@@ -100,14 +105,15 @@ def test_each_variable_must_be_there(
             kind.from_environment()
 
 
-@pytest.mark.parametrize("absent", ["NO_STORAGE_NUMBERS", "JWKS_URL"])
+@pytest.mark.parametrize("absent", sorted(OPTIONAL))
 def test_what_is_optional_may_be_left_out(environment: pytest.MonkeyPatch, absent: str) -> None:
     setting(environment, PROXY)
     environment.delenv(absent)
 
     found = ProxySettings.from_environment()
 
-    assert (found.no_storage_numbers, found.jwks_url) == ((), None)
+    assert found.no_storage_numbers == ()
+    assert (found.jwks_url, found.jwt_issuer, found.jwt_audience) == (None, None, None)
 
 
 @pytest.mark.parametrize(
@@ -117,20 +123,38 @@ def test_what_is_optional_may_be_left_out(environment: pytest.MonkeyPatch, absen
         (" , ,", ()),
         (".fbsbx.com", (".fbsbx.com",)),
         (" .fbsbx.com , http://127.0.0.1:8091 ,", (".fbsbx.com", "http://127.0.0.1:8091")),
+        ("media.example.com,https://[::1]:8443", ("media.example.com", "https://[::1]:8443")),
     ],
 )
 def test_a_list_is_separated_by_commas(environment: pytest.MonkeyPatch, text: str, parts: tuple[str, ...]) -> None:
-    setting(environment, {**FETCH, "MEDIA_HOSTS": text, "NO_STORAGE_NUMBERS": text})
+    setting(environment, {**FETCH, "MEDIA_HOSTS": text})
 
-    found = FetchSettings.from_environment()
-
-    assert found.media_hosts == found.no_storage_numbers == parts
+    assert FetchSettings.from_environment().media_hosts == parts
 
 
-def test_a_jwks_url_that_is_set_is_used(environment: pytest.MonkeyPatch) -> None:
-    setting(environment, {**PROXY, "JWKS_URL": "https://id.example.com/keys"})
+def test_numbers_are_separated_by_commas(environment: pytest.MonkeyPatch) -> None:
+    setting(environment, {**SWEEP, "NO_STORAGE_NUMBERS": " 1, 22 ,"})
 
-    assert ProxySettings.from_environment().jwks_url == "https://id.example.com/keys"
+    assert SweepSettings.from_environment().no_storage_numbers == ("1", "22")
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://id.example.com/keys",
+        "https://id.example.com:8443/realms/crm/keys?version=1",
+        "https://id.example.com",
+        "http://127.0.0.1:8091/keys",
+        "http://localhost/keys",
+        "http://[::1]:8091/keys",
+    ],
+)
+def test_a_jwks_url_comes_over_tls_or_from_this_machine(environment: pytest.MonkeyPatch, url: str) -> None:
+    setting(environment, {**PROXY, "JWKS_URL": url, "JWT_ISSUER": "https://id.example.com/", "JWT_AUDIENCE": "media"})
+
+    found = ProxySettings.from_environment()
+
+    assert (found.jwks_url, found.jwt_issuer, found.jwt_audience) == (url, "https://id.example.com/", "media")
 
 
 @pytest.mark.parametrize(
@@ -156,6 +180,27 @@ def test_a_jwks_url_that_is_set_is_used(environment: pytest.MonkeyPatch) -> None
         ("GRAPH_VERSION", "v26.0/"),
         ("GRAPH_VERSION", "v26.0\n"),
         ("GRAPH_VERSION", "latest"),
+        ("GRAPH_URL", "https://user:password@graph.facebook.com"),
+        ("GRAPH_URL", "https://graph.facebook.com?x"),
+        ("GRAPH_URL", "https://graph.facebook.com\\@evil.com"),
+        ("MEDIA_HOSTS", "."),
+        ("MEDIA_HOSTS", "com"),
+        ("MEDIA_HOSTS", ".com"),
+        ("MEDIA_HOSTS", "*.fbsbx.com"),
+        ("MEDIA_HOSTS", ".fbsbx.com:443"),
+        ("MEDIA_HOSTS", ".fbsbx.com,.."),
+        ("MEDIA_HOSTS", "https://user@media.example.com"),
+        ("MEDIA_HOSTS", "ftp://media.example.com"),
+        ("JWKS_URL", "http://id.example.com/keys"),
+        ("JWKS_URL", "http://127.0.0.1.example.com/keys"),
+        ("JWKS_URL", "http://localhost@id.example.com/keys"),
+        ("JWKS_URL", "https://user:password@id.example.com/keys"),
+        ("JWKS_URL", "https://id.example.com\\@localhost/keys"),
+        ("JWKS_URL", "https://id.example.com/keys#x"),
+        ("JWKS_URL", "file:///etc/passwd"),
+        ("JWKS_URL", "id.example.com/keys"),
+        ("JWKS_URL", "https:///keys"),
+        ("JWKS_URL", " https://id.example.com/keys"),
         ("EDGE_URL", ""),
         ("EDGE_URL", "d111111abcdef8.cloudfront.net"),
         ("EDGE_URL", "https://d111111abcdef8.cloudfront.net/"),

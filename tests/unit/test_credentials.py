@@ -15,7 +15,16 @@ from pydantic import TypeAdapter, ValidationError
 from werkzeug.wrappers import Request, Response
 
 from inbound import observability
-from inbound.credentials import APPS, GRAPH, LIFETIME, PAUSE, SIGNING_KEYS, App, CachedSecret, GraphCredentials
+from inbound.cached import LIFETIME, PAUSE
+from inbound.credentials import (
+    APPS,
+    GRAPH,
+    SHORTEST_TOKEN_SECRET,
+    SIGNING_KEYS,
+    App,
+    CachedSecret,
+    GraphCredentials,
+)
 from local.server import serve
 
 if TYPE_CHECKING:
@@ -113,7 +122,7 @@ def _log() -> Iterator[io.StringIO]:
 
 
 def graph(*tokens: str) -> str:
-    return json.dumps({"tokens": {"default": list(tokens)}, "media_token_secrets": ["m"]})
+    return json.dumps({"tokens": {"default": list(tokens)}, "media_token_secrets": ["m" * 32]})
 
 
 def default(found: GraphCredentials) -> tuple[str, ...]:
@@ -289,15 +298,16 @@ def test_each_secret_is_read_in_its_published_form() -> None:
         '{"1": {"secrets": ["now", "before"], "verify_token": "v", "phone_number_ids": ["10", "20"]},'
         ' "2": {"secrets": ["x"], "verify_token": "w", "phone_number_ids": "*", "note": "kept for people"}}'
     )
+    now, before = "s" * 32, "t" * 32
     graph_credentials = GRAPH.validate_json(
-        '{"tokens": {"10": ["a", "b"], "default": ["c"]}, "media_token_secrets": ["s", "t"]}'
+        f'{{"tokens": {{"10": ["a", "b"], "default": ["c"]}}, "media_token_secrets": ["{now}", "{before}"]}}'
     )
     keys = SIGNING_KEYS.validate_json('[{"key_id": "K1", "pem": "p", "active_from": 1790800000}]')
 
     assert apps["1"].secrets == ("now", "before")
     assert [apps["1"].owns(number) for number in ("10", "20", "1", "*", "")] == [True, True, False, False, False]
     assert apps["2"].owns("10")
-    assert graph_credentials.media_token_secrets == ("s", "t")
+    assert graph_credentials.media_token_secrets == (now, before)
     assert (keys[0].key_id, keys[0].active_from) == ("K1", 1_790_800_000)
 
 
@@ -315,6 +325,19 @@ def test_a_number_without_tokens_of_its_own_uses_the_default(
     tokens: dict[str, list[str]], tried: tuple[str, ...]
 ) -> None:
     assert GRAPH.validate_python({"tokens": tokens}).tokens_of("10") == tried
+
+
+@pytest.mark.parametrize("short", ["s", "s" * 31, "ß" * 15])
+def test_a_secret_that_could_be_guessed_from_a_token_is_left_out_and_told(log: io.StringIO, short: str) -> None:
+    long, wide = "s" * SHORTEST_TOKEN_SECRET, "ß" * (SHORTEST_TOKEN_SECRET // 2)
+    text = json.dumps({"tokens": {"default": ["t"]}, "media_token_secrets": [short, long, wide]})
+
+    found = GRAPH.validate_json(text)
+
+    assert found.media_token_secrets == (long, wide)
+    assert found.tokens_of("any") == ("t",)
+    assert json.loads(log.getvalue())["message"] == "media_token_secret_too_short"
+    assert short not in json.loads(log.getvalue()).values()
 
 
 def test_an_app_bound_to_no_number_owns_none() -> None:

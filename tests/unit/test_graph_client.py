@@ -36,8 +36,9 @@ from inbound.errors import (
 )
 from local.server import serve
 from media_proxy.deadline import Deadline
-from media_proxy.graph import LARGEST_ANSWER, MOST_REDIRECTS, USER_AGENT, Graph
+from media_proxy.graph import LARGEST_ANSWER, MOST_REDIRECTS, Graph
 from media_proxy.graph_errors import Located
+from media_proxy.outbound import USER_AGENT
 from tests.builders import PHOTO
 
 if TYPE_CHECKING:

@@ -18,7 +18,13 @@ def _absent_when_empty(value: object) -> object:
 
 CommaList = Annotated[tuple[str, ...], BeforeValidator(_split)]
 OptionalText = Annotated[str | None, BeforeValidator(_absent_when_empty)]
-Origin = Annotated[str, Field(pattern=r"^https?://[^/]+$")]
+Origin = Annotated[str, Field(pattern=r"^https?://[^/?#@\\\s]+$")]
+# A host suffix of two labels at least, or an exact origin: an entry such as "." or "com" would open half the world.
+MediaHost = Annotated[str, Field(pattern=r"^(\.?[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)+|https?://[^/?#@\\\s]+/?)$")]
+# Whoever can change the answer lets in whom they like, so it comes over TLS, or from this very machine.
+JwksUrl = Annotated[
+    str, Field(pattern=r"^(https://[^/?#@\\\s]+|http://(127\.0\.0\.1|localhost|\[::1\])(:\d{1,5})?)(/[^#\\\s]*)?$")
+]
 
 
 class Settings(BaseModel):
@@ -59,7 +65,7 @@ class FetchSettings(StoringSettings):
     graph_secret_id: str
     graph_url: Origin
     graph_version: Annotated[str, Field(pattern=r"^v\d+\.\d+$")]
-    media_hosts: CommaList
+    media_hosts: Annotated[tuple[MediaHost, ...], BeforeValidator(_split)]
     max_media_bytes: PositiveInt
     no_storage_numbers: CommaList = ()
 
@@ -69,7 +75,9 @@ class ProxySettings(FetchSettings):
 
     signing_key_secret_id: str
     edge_url: Origin
-    jwks_url: OptionalText = None
+    jwks_url: Annotated[JwksUrl | None, BeforeValidator(_absent_when_empty)] = None
+    jwt_issuer: OptionalText = None
+    jwt_audience: OptionalText = None
 
 
 class SweepSettings(MediaSettings):

@@ -2,24 +2,30 @@
 
 import time
 from collections.abc import Callable
-from threading import Lock
-from typing import TYPE_CHECKING, Annotated, Generic, Literal, TypeVar
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from botocore.exceptions import BotoCoreError, ClientError
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from inbound import clients
+from inbound.cached import Cached, Value
 from inbound.observability import logger
 
 if TYPE_CHECKING:
     from mypy_boto3_secretsmanager import SecretsManagerClient
 
-Value = TypeVar("Value")
-
-LIFETIME = 300.0  # seconds a value is used without asking
-PAUSE = 60.0  # seconds between two readings that a failure asked for
+# Bytes of a secret for HS256: https://www.rfc-editor.org/rfc/rfc7518#section-3.2
+SHORTEST_TOKEN_SECRET = 32
 
 Secret = Annotated[str, Field(min_length=1)]
+
+
+def _long_enough(secrets: tuple[str, ...]) -> tuple[str, ...]:
+    """Leave out secrets that could be guessed from one token; whoever signs with such a one is not let in."""
+    kept = tuple(secret for secret in secrets if len(secret.encode()) >= SHORTEST_TOKEN_SECRET)
+    if len(kept) < len(secrets):
+        logger.error("media_token_secret_too_short", shortest=SHORTEST_TOKEN_SECRET)
+    return kept
 
 
 class _Frozen(BaseModel):
@@ -42,7 +48,7 @@ class GraphCredentials(_Frozen):
     """Graph tokens per number (current, then next) or under "default", and the secrets of our media tokens."""
 
     tokens: dict[str, tuple[Secret, ...]] = {}
-    media_token_secrets: tuple[Secret, ...] = ()
+    media_token_secrets: Annotated[tuple[Secret, ...], AfterValidator(_long_enough)] = ()
 
     def tokens_of(self, phone_number_id: str) -> tuple[str, ...]:
         """Give the tokens to try for a number, in order."""
@@ -64,8 +70,11 @@ GRAPH: TypeAdapter[GraphCredentials] = TypeAdapter(GraphCredentials)
 SIGNING_KEYS: TypeAdapter[tuple[SigningKey, ...]] = TypeAdapter(tuple[SigningKey, ...], config=_SILENT)
 
 
-class CachedSecret(Generic[Value]):
-    """A secret that remembers its value. When it cannot be read again, the last good value goes on being used."""
+class CachedSecret(Cached[Value]):
+    """A secret that remembers its value. When it cannot be read again, the last good value goes on being used.
+
+    Using it raises botocore's errors or pydantic's ValidationError, but only when there has never been a good value.
+    """
 
     def __init__(
         self,
@@ -75,38 +84,11 @@ class CachedSecret(Generic[Value]):
         client: "Callable[[], SecretsManagerClient]" = clients.secretsmanager,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._secret_id = secret_id
-        self._shape = shape
-        self._client = client
-        self._clock = clock
-        self._lock = Lock()
-        self._value: Value | None = None
-        self._read_at = 0.0
+        def read() -> Value:
+            answer = client().get_secret_value(SecretId=secret_id)
+            return shape.validate_json(answer.get("SecretString", ""))  # a binary secret is none of ours
 
-    def get(self) -> Value:
-        """Give the value, read again once it is older than LIFETIME seconds.
+        def note(fault: Exception) -> None:
+            logger.error("secret_not_readable", secret=secret_id, error=type(fault).__name__)
 
-        Raises botocore's errors or pydantic's ValidationError, but only when there has never been a good value.
-        """
-        return self._younger_than(LIFETIME)
-
-    def refreshed(self) -> Value:
-        """Give the value as it is now, reading it at most once in PAUSE seconds: for when the known one failed."""
-        return self._younger_than(PAUSE)
-
-    def _younger_than(self, age: float) -> Value:
-        with self._lock:
-            if self._value is None or self._clock() - self._read_at > age:
-                self._value = self._read(self._value)
-                self._read_at = self._clock()
-            return self._value
-
-    def _read(self, last: Value | None) -> Value:
-        try:
-            answer = self._client().get_secret_value(SecretId=self._secret_id)
-            return self._shape.validate_json(answer.get("SecretString", ""))  # a binary secret is none of ours
-        except (BotoCoreError, ClientError, ValidationError) as error:
-            if last is None:
-                raise
-            logger.error("secret_not_readable", secret=self._secret_id, error=type(error).__name__)
-            return last
+        super().__init__(read, (BotoCoreError, ClientError, ValidationError), note, clock=clock)
