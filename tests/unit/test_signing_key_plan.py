@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from inbound.credentials import LIFETIME
+from inbound.cached import LIFETIME
 from inbound.errors import TooManySigningKeys
 from media_proxy import signing
 from signing_key.plan import HOUR, KNOWN_EVERYWHERE, LONGEST_LIFE, MOST, SOON, Plan, plan
