@@ -133,12 +133,10 @@ def test_no_form_of_a_request_gets_in_or_makes_us_fail(system: System) -> None:
         "\0",
         "ä",
         "\ud800",
-        "\udcff",
         "\U0001f4a9",
         "x" * 20_000,
         "." * 20_000,
         "a.b.c",
-        "..",
         "\r\n",
     ]
     requests_: list[Json] = [
@@ -168,7 +166,7 @@ def test_no_form_of_a_request_gets_in_or_makes_us_fail(system: System) -> None:
         *({"cookies": [f"media_token={text}"]} for text in strange),
         *({"cookies": [text, f"{text}=x", f"media_token={text};{text}"]} for text in strange),
         *({"headers": {"Cookie": f"media_token={text}"}} for text in strange),
-        *({"query": {"token": text}} for text in strange if text not in ("\ud800", "\udcff")),
+        *({"query": {"token": text}} for text in strange if text != "\ud800"),
     ]
     events = [event(system, **one) for one in requests_]
     lone = event(system)
