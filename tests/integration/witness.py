@@ -55,6 +55,7 @@ class Planted:
 
     def __init__(self) -> None:
         self._by_start: dict[str, set[str]] = {}
+        self._nobodys: set[str] = set()
 
     def add(self, value: object) -> None:
         """Remember a value, unless it is too short to be told from anything else."""
@@ -62,10 +63,14 @@ class Planted:
             if len(form) >= WINDOW and form[:LONGEST] not in VOCABULARY:
                 self._by_start.setdefault(form[:WINDOW], set()).add(form[:LONGEST])
 
+    def pardon(self, value: str) -> None:
+        """Never find a value: a time or an id of the business, wherever else a strange payload repeats it."""
+        self._nobodys |= {form[:LONGEST] for form in _forms(value)}
+
     def found_in(self, text: str) -> Iterator[str]:
         """Give the values that a text repeats; a number is not found within a longer one."""
         for place in range(len(text) - WINDOW + 1):
-            for value in self._by_start.get(text[place : place + WINDOW], ()):
+            for value in self._by_start.get(text[place : place + WINDOW], set()) - self._nobodys:
                 if text.startswith(value, place) and not (value.isdecimal() and _within_number(text, place, value)):
                     yield value
 
@@ -174,7 +179,9 @@ class Witness:
         except (ValueError, RecursionError):
             return
         for name, value in _leaves(content):
-            if name not in IMPERSONAL and not (name == "id" and value.isdecimal()):
+            if name in IMPERSONAL or (name == "id" and value.isdecimal()):
+                self.personal.pardon(value)
+            else:
                 self.personal.add(value)
 
     def _answer(self, function: str, result: Any) -> None:
