@@ -1,11 +1,12 @@
 """What must not leave: through the log when something fails, through switches of a library, through the terminal."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from inbound.media import message_id
+from local.environments import FunctionFailed
 from local.options import Options
 from local.stack import _greeting
 from tests import builders
@@ -27,32 +28,57 @@ def size_of_log() -> int:
     return len(systems.LOGS.read_text())
 
 
-def test_no_switch_of_a_library_makes_the_webhook_print_what_customers_write(system: System) -> None:
+def notification(system: System) -> Json:
+    """Give the event of a POST with a caption."""
     message = builders.image_message(media={"caption": "Wedding in Porto"})
     raw = builders.wire(builders.notification(message, phone_number_id=system.stack.phone_number_id))
-    event = builders.http_event("POST", "/webhook", headers=builders.signed(raw, system.stack.app_secret), body=raw)
+    return builders.http_event("POST", "/webhook", headers=builders.signed(raw, system.stack.app_secret), body=raw)
 
-    report = system.run("WebhookFunction", event, **SWITCHES, PYTHONWARNINGS="ignore")
 
-    assert report["answers"][0]["statusCode"] == 200
-    assert system.message(message_id(system.stack.phone_number_id, message["id"]))["caption"] == "Wedding in Porto"
-    system.witness.settle()  # the witness has seen what went in, and what was printed
-    assert system.witness.leaks == []
+def view(system: System) -> Json:
+    """Give the event of a view of a message that is not there."""
+    path, route = "/media/messages/abc", "/media/messages/{message_id}"
+    headers = {"authorization": f"Bearer {system.stack.media_token}"}
+    return builders.http_event("GET", path, headers=headers, route=route) | {"pathParameters": {"message_id": "abc"}}
+
+
+EVENTS: dict[str, Callable[[System], Json]] = {
+    "WebhookFunction": notification,
+    "MediaProxyFunction": view,
+    "PrefetchFunction": lambda _: builders.sqs_event("a" * 26),
+    "SweepFunction": lambda _: {"detail-type": "Scheduled Event", "version": "0", "eventSource": "aws.events"},
+}
+# The names of what is in those events, and in nothing that is to be printed.
+IN_EVENTS = ("requestContext", "rawPath", "eventSource", "Wedding")
+
+
+@pytest.mark.parametrize("function", EVENTS)
+def test_no_switch_of_a_library_makes_a_function_print_its_event(system: System, function: str) -> None:
+    report = system.run(function, EVENTS[function](system), **SWITCHES, PYTHONWARNINGS="ignore")
+
+    assert report["printed"]
+    assert [name for name in IN_EVENTS for line in report["printed"] if name in line] == []
 
 
 def test_no_switch_of_a_library_makes_an_answer_hold_a_traceback(system: System) -> None:
-    path, route = "/media/messages/abc", "/media/messages/{message_id}"
-    headers = {"authorization": f"Bearer {system.stack.media_token}"}
-    event = builders.http_event("GET", path, headers=headers, route=route) | {"pathParameters": {"message_id": "abc"}}
     system.aws.fail("Query", "ResourceNotFoundException")
 
-    report = system.run("MediaProxyFunction", event, **SWITCHES, PYTHONWARNINGS="ignore")
+    report = system.run("MediaProxyFunction", view(system), **SWITCHES, PYTHONWARNINGS="ignore")
 
     (answer,) = report["answers"]
     assert (answer["statusCode"], json.loads(answer["body"])["code"]) == (500, "internal_error")
     assert "Traceback" not in answer["body"]
-    system.witness.settle()
-    assert system.witness.leaks == []
+
+
+@pytest.mark.parametrize("function", EVENTS)
+def test_what_a_handler_raises_reaches_the_runtime_as_a_name_only(system: System, function: str) -> None:
+    system.aws.fail("Query", "ResourceNotFoundException")  # the sweeper does not mind what its event says
+    place = size_of_log()
+
+    with pytest.raises(FunctionFailed, match=r"^InternalError: [A-Za-z]+$"):
+        system.stack.functions.invoke(function, {"Records": 5, "requestContext": 5})
+
+    assert [line for line in logged_since(place) if line.get("message") == "handler_failed"]
 
 
 def test_a_batch_in_which_every_job_fails_is_logged_masked_and_raises_nothing(system: System) -> None:
@@ -68,17 +94,6 @@ def test_a_batch_in_which_every_job_fails_is_logged_masked_and_raises_nothing(sy
     failed = [line for line in logged_since(place) if line.get("message") == "job_failed"]
     assert [line["exception_name"] for line in failed] == ["JSONDecodeError", "KeyError"]
     assert phone not in systems.LOGS.read_text()[place:]
-
-
-def test_what_the_sweeper_raises_reaches_the_runtime_as_a_name_only(system: System) -> None:
-    system.aws.fail("Query", "ResourceNotFoundException")
-    place = size_of_log()
-
-    with pytest.raises(Exception, match=r"^InternalError: QueryError$"):
-        system.sweep()
-
-    (failed,) = [line for line in logged_since(place) if line.get("message") == "handler_failed"]
-    assert failed["exception_name"] == "QueryError"
 
 
 def test_the_terminal_shows_addresses_and_no_secret(system: System) -> None:
@@ -164,7 +179,7 @@ def test_a_planted_leak_on_the_terminal_is_found(witness: Witness, tmp_path: Pat
 
 
 def test_a_number_within_a_longer_one_and_a_word_of_our_own_are_no_leaks(witness: Witness) -> None:
-    witness.personal.add("phone_number_id")
+    witness.personal.add("name", "phone_number_id")
 
     witness.look_at_line("log", f'{{"Timestamp":1{MESSAGE["from"]}0,"phone_number_id":"a"}}')
 

@@ -32,6 +32,7 @@ from media_proxy import signing
 from signing_key import app, ceremony
 from signing_key.answer import PHYSICAL_ID
 from signing_key.plan import HOUR, KNOWN_EVERYWHERE, MOST
+from tests.integration.witness import Witness
 from tests.integration.aws_proxy import AwsProxy
 from tests.integration.cloudformation import GIVEN_ID, SIGNATURE, AnswerPlace, Deployment, Json
 from tests.integration.cloudfront import CloudFront, PublicKey
@@ -65,7 +66,7 @@ def _clock(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
 
 @pytest.fixture(name="proxy")
 def _proxy(moto: Moto) -> AwsProxy:
-    return AwsProxy(Access({ENDPOINT: moto.url}))
+    return AwsProxy(Access({ENDPOINT: moto.url}), Witness())
 
 
 @pytest.fixture(name="aws", autouse=True)

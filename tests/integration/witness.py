@@ -12,12 +12,13 @@ import logging
 import re
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import parse_qsl, quote, unquote_to_bytes, urlsplit
 
-from local.stack import ROOT
+from local.stack import ROOT, Stack
 from tests.builders import Json
 
 WINDOW = 8  # characters: what is shorter says too little, and is found everywhere
@@ -38,7 +39,7 @@ VOCABULARY = "".join(
 PRESENTED = ("authorization", "x-hub-signature-256", "cookie")
 IN_QUERY = ("token", "hub.verify_token")
 KEYS = re.compile(rb'"(?:pk|sk|gsi1pk|gsi1sk|gsi2pk|gsi2sk)":\s*\{"S":\s*"((?:[^"\\]|\\.)*)"')
-JOB = re.compile(r'\{"message_id": "[a-z2-7]{26}"\}')
+JOB = re.compile(r'\{"message_id": "[a-z0-9]{26}"\}')
 # Meta's codes are short numbers; the function's name comes with Powertools' count of cold starts.
 DIMENSIONS = {"service": r"\w+", "graph_code": r"-?\d{1,7}", "function_name": r"\w+"}
 
@@ -54,25 +55,26 @@ class Planted:
     """Values to look for, in the forms in which a text may repeat them."""
 
     def __init__(self) -> None:
-        self._by_start: dict[str, set[str]] = {}
+        self._by_start: dict[str, dict[str, str]] = {}
         self._nobodys: set[str] = set()
 
-    def add(self, value: object) -> None:
-        """Remember a value, unless it is too short to be told from anything else."""
-        for form in _forms(str(value)):
+    def add(self, name: str, value: str) -> None:
+        """Remember a value and what it is called, unless it is too short to be told from anything else."""
+        for form in _forms(value):
             if len(form) >= WINDOW and form[:LONGEST] not in VOCABULARY:
-                self._by_start.setdefault(form[:WINDOW], set()).add(form[:LONGEST])
+                self._by_start.setdefault(form[:WINDOW], {})[form[:LONGEST]] = name
 
     def pardon(self, value: str) -> None:
         """Never find a value: a time or an id of the business, wherever else a strange payload repeats it."""
         self._nobodys |= {form[:LONGEST] for form in _forms(value)}
 
     def found_in(self, text: str) -> Iterator[str]:
-        """Give the values that a text repeats; a number is not found within a longer one."""
+        """Tell what a text repeats, by name and beginning; a number is not found within a longer one."""
         for place in range(len(text) - WINDOW + 1):
-            for value in self._by_start.get(text[place : place + WINDOW], set()) - self._nobodys:
-                if text.startswith(value, place) and not (value.isdecimal() and _within_number(text, place, value)):
-                    yield value
+            for value, name in self._by_start.get(text[place : place + WINDOW], {}).items():
+                within_number = value.isdecimal() and _within_number(text, place, value)
+                if text.startswith(value, place) and not within_number and value not in self._nobodys:
+                    yield f"{name}, {value[:4]}… ({len(value)} characters)"
 
 
 class Witness:
@@ -116,10 +118,10 @@ class Witness:
             self._unsettled.append(partial(self._secret_answer, body))
 
     def graph_url(self, query: str) -> None:
-        """See the query of a media URL: who has it has the media."""
+        """See the query of a media URL: who has it has the media. Numbers in it are ids and times."""
         for name, value in parse_qsl(query):
-            if name not in IMPERSONAL:
-                self.secrets.add(value)
+            if not value.isdecimal():
+                self.secrets.add(name, value)
 
     def secret_value(self, text: str) -> None:
         """See a secret of Secrets Manager."""
@@ -130,7 +132,7 @@ class Witness:
         for name, value in _leaves(content):
             if name not in {"key_id", "phone_number_ids"}:
                 for line in str(value).splitlines():
-                    self.secrets.add(line)
+                    self.secrets.add(name, line)
 
     # --- what is thought of it -------------------------------------------------------------------------------
 
@@ -156,7 +158,7 @@ class Witness:
 
     def _look(self, place: str, text: str, *kinds: Planted) -> None:
         for kind in kinds:
-            self.leaks += [Leak(place, f"{value[:4]}… ({len(value)} characters)") for value in kind.found_in(text)]
+            self.leaks += [Leak(place, what) for what in kind.found_in(text)]
 
     def _secret_answer(self, body: bytes) -> None:
         self.secret_value(json.loads(body).get("SecretString", ""))
@@ -164,11 +166,11 @@ class Witness:
     def _request(self, event: Json) -> None:
         headers, query = event.get("headers") or {}, event.get("queryStringParameters") or {}
         for name in PRESENTED:
-            self.secrets.add(headers.get(name, "").rpartition(" ")[2])
+            self.secrets.add(name, headers.get(name, "").rpartition(" ")[2])
         for cookie in event.get("cookies") or ():
-            self.secrets.add(cookie.partition("=")[2])
+            self.secrets.add("a cookie", cookie.partition("=")[2])
         for name in IN_QUERY:
-            self.secrets.add(query.get(name, ""))
+            self.secrets.add(name, query.get(name, ""))
         body = event.get("body") or ""
         self.webhook_body(base64.b64decode(body) if event.get("isBase64Encoded") else body.encode("utf-8", "replace"))
 
@@ -182,12 +184,12 @@ class Witness:
             if name in IMPERSONAL or (name == "id" and value.isdecimal()):
                 self.personal.pardon(value)
             else:
-                self.personal.add(value)
+                self.personal.add(name, value)
 
     def _answer(self, function: str, result: Any) -> None:
         text = json.dumps(result)
         for url in re.findall(r"https?://[^\s\"\\]+Signature=[^\s\"\\]+", text):
-            self.signatures.add(dict(parse_qsl(urlsplit(url).query))["Signature"])
+            self.signatures.add("Signature", dict(parse_qsl(urlsplit(url).query))["Signature"])
         self._look(f"an answer of {function}", text, self.secrets)
 
     def _call(self, operation: str, target: str, body: bytes) -> None:
@@ -207,9 +209,15 @@ class Witness:
                 self.leaks.append(Leak("a job", f"{len(entry['MessageBody'])} characters that are not a message id"))
 
 
-def listening(witness: Witness) -> logging.Handler:
-    """Give a handler that keeps what the local run itself logs, for it would be on the terminal."""
-    return logging.StreamHandler(witness.terminal)
+@contextmanager
+def watched(stack: Stack, witness: Witness) -> Iterator[None]:
+    """Let a witness see what passes through a stack, and what the local run itself logs: it would be on the terminal."""
+    witness.secrets.add("AWS_SECRET_ACCESS_KEY", stack.access.secret)
+    stack.functions.invoke = witness.invoking(stack.functions.invoke)  # type: ignore[method-assign]
+    terminal = logging.StreamHandler(witness.terminal)
+    logging.getLogger("local").addHandler(terminal)
+    yield
+    logging.getLogger("local").removeHandler(terminal)
 
 
 def report(leaks: Iterable[Leak]) -> str:
