@@ -32,10 +32,10 @@ from media_proxy import signing
 from signing_key import app, ceremony
 from signing_key.answer import PHYSICAL_ID
 from signing_key.plan import HOUR, KNOWN_EVERYWHERE, MOST
-from tests.integration.witness import Witness
 from tests.integration.aws_proxy import AwsProxy
 from tests.integration.cloudformation import GIVEN_ID, SIGNATURE, AnswerPlace, Deployment, Json
 from tests.integration.cloudfront import CloudFront, PublicKey
+from tests.integration.witness import Witness
 
 if TYPE_CHECKING:
     from mypy_boto3_secretsmanager import SecretsManagerClient

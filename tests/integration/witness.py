@@ -211,7 +211,7 @@ class Witness:
 
 @contextmanager
 def watched(stack: Stack, witness: Witness) -> Iterator[None]:
-    """Let a witness see what passes through a stack, and what the local run itself logs: it would be on the terminal."""
+    """Let a witness see what passes through a stack, and what the local run logs, which would be on the terminal."""
     witness.secrets.add("AWS_SECRET_ACCESS_KEY", stack.access.secret)
     stack.functions.invoke = witness.invoking(stack.functions.invoke)  # type: ignore[method-assign]
     terminal = logging.StreamHandler(witness.terminal)

@@ -224,7 +224,7 @@ def test_what_libraries_log_is_masked_in_the_form_that_the_runtime_gives_it(
     observability.mask_root()
     observability.mask_root()
 
-    logging.getLogger("urllib3.connectionpool").warning("Retrying after %r: %s", OSError(PHONE), LOOKASIDE)
+    logging.getLogger("requests.sessions").warning("Retrying after %r: %s", OSError(PHONE), LOOKASIDE)
     try:
         fail_because_of(None, TOKEN)
     except ValueError:
