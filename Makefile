@@ -40,6 +40,7 @@ help:
 	@echo 'make run     the whole system on 127.0.0.1, no account needed (API_PORT=8080)'
 	@echo 'make test    everything that must pass'
 	@echo 'make check   the quick part of it: format, lint, types, imports, unit tests'
+	@echo 'make verify  a fuzz of the local HTTP API with 20000 requests (REQUESTS=20000, SEED= one of its own)'
 	@echo 'make conformance  the integration tests against DynamoDB Local and SeaweedFS (INSTALL=1: with Java and npm)'
 	@echo 'make reliability-docs  run the fault-injection suite and write docs/reliability.md anew'
 	@echo 'make audit   look all locked versions up among the known vulnerabilities (asks pypi.org)'
@@ -56,7 +57,7 @@ test: $(READY) $(SAM_READY) $(CHECKOV_READY)
 	$(SAM) validate --lint --template template.yaml
 	@$(MAKE) --no-print-directory checkov
 	@$(MAKE) --no-print-directory build-for-tests
-	$(BIN)/python -m pytest tests/unit tests/contract tests/integration --cov --numprocesses auto --dist worksteal
+	$(BIN)/python -m pytest tests/unit tests/contract tests/integration tests/fuzz --cov --numprocesses auto --dist worksteal
 	$(BIN)/python -m pytest tests/reliability --cov --cov-append --numprocesses auto --dist worksteal
 
 check: $(READY) lint
@@ -89,6 +90,15 @@ audit: $(AUDIT_READY)
 			|| failed="$$failed $$lock"; \
 	done; \
 	[ -z "$$failed" ] || { echo "make audit: not proved clean, for what is said above:$$failed" >&2; exit 1; }
+
+# `test` sends some hundreds, the same each time; this many, and others each time. The seed is printed, and gives the
+# same requests again.
+REQUESTS = 20000
+SEED := $(shell date +%s)
+
+.PHONY: verify
+verify: $(READY)
+	FUZZ_REQUESTS=$(REQUESTS) FUZZ_SEED=$(SEED) $(BIN)/python -m pytest tests/fuzz
 
 # A second opinion, since moto forgives what AWS refuses; kept out of `test`, for it needs Java and npm.
 # TESTS goes to pytest: make conformance TESTS=tests/integration/test_events.py

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import json
+import logging
 import os
 import signal
 import sys
@@ -72,6 +73,7 @@ def run(connection: Connection, timeout: float, variables: Mapping[str, str], lo
     os.environ.clear()
     os.environ.update(variables)
     time.tzset()
+    _set_up_logging()
     released = _make_read_only()
     try:
         handler = _import_handler(variables["_HANDLER"])
@@ -135,6 +137,14 @@ def _redirect_output(logs: str | None) -> None:
     for stream in (sys.stdout, sys.stderr):
         # A line at a time, so that the lines of several environments do not mix.
         cast("TextIOWrapper", stream).reconfigure(encoding="utf-8", line_buffering=True)
+
+
+def _set_up_logging() -> None:
+    """Write what libraries log, from INFO on, as Lambda does where the log format is JSON.
+
+    https://docs.aws.amazon.com/lambda/latest/dg/monitoring-cloudwatchlogs-logformat.html
+    """
+    logging.basicConfig(level=logging.INFO, format="[%(levelname)s]\t%(asctime)s\t%(message)s", stream=sys.stdout)
 
 
 def _make_read_only() -> threading.Event:

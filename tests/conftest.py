@@ -25,6 +25,9 @@ def system(running: System) -> Iterator[System]:
     running.stack.meta.forget_requests()
     running.aws.forget()
     yield running
+    for asked in running.stack.meta.requests():
+        running.witness.graph_url(asked.query)
+    running.witness.settle()
     running.stack.meta.faults.clear()
     running.aws.forget()
 

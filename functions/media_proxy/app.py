@@ -13,7 +13,7 @@ from inbound.config import ProxySettings
 from inbound.credentials import GRAPH, SIGNING_KEYS, CachedSecret
 from inbound.errors import InboundError, InternalError, MessageNotFound, StoreUnavailable, Unauthenticated
 from inbound.jobs import FetchQueue
-from inbound.observability import logger, metrics
+from inbound.observability import logger, metrics, reticent
 from inbound.problems import problem
 from media_proxy import access, responses, signing
 from media_proxy.deadline import Deadline
@@ -35,7 +35,7 @@ LARGEST_AT_ONCE = 16 * 1000 * 1000  # bytes that a view waits for; what is large
 settings = ProxySettings.from_environment()
 graph_credentials = CachedSecret(settings.graph_secret_id, GRAPH)
 signing_keys = CachedSecret(settings.signing_key_secret_id, SIGNING_KEYS)
-app = APIGatewayHttpResolver()
+app = APIGatewayHttpResolver(debug=False)  # whatever POWERTOOLS_DEV says: it would print events, and answer tracebacks
 
 
 @cache
@@ -143,7 +143,8 @@ app.exception_handler(Exception)(fail)
 app.not_found(not_found)
 
 
-@logger.inject_lambda_context(correlation_id_path=correlation_paths.API_GATEWAY_HTTP)
+@logger.inject_lambda_context(correlation_id_path=correlation_paths.API_GATEWAY_HTTP, log_event=False)
+@reticent
 @metrics.log_metrics(capture_cold_start_metric=True)
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     """Lambda's entry point: an HTTP API event (payload 2.0) in, its answer out."""

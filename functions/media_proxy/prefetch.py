@@ -14,7 +14,7 @@ from inbound.config import FetchSettings
 from inbound.credentials import GRAPH, CachedSecret
 from inbound.errors import MediaError
 from inbound.jobs import FetchQueue
-from inbound.observability import logger, metrics
+from inbound.observability import logger, metrics, reticent
 from media_proxy.deadline import Deadline
 from media_proxy.fetch import Fetcher
 from media_proxy.media_items import DAY, MediaItems
@@ -24,7 +24,8 @@ RESERVE = 5.0  # seconds of the function's time that are kept for noting what ha
 ENOUGH = 30.0  # seconds that a job is begun with; one that finds less is queued again
 
 settings = FetchSettings.from_environment()
-processor = BatchProcessor(event_type=EventType.SQS)
+# A batch in which every job fails would else be raised, with the text of each failure, past our logger.
+processor = BatchProcessor(event_type=EventType.SQS, raise_on_entire_batch_failure=False)
 
 
 @cache
@@ -40,11 +41,20 @@ def desk() -> Desk:
     )
 
 
-def prefetch(record: SQSRecord, lambda_context: LambdaContext) -> None:
-    """Do one job, `{"message_id": …}`.
+def job(record: SQSRecord, lambda_context: LambdaContext) -> None:
+    """Do one job; what it raises stays in the queue, comes again, and ends in the dead-letter queue."""
+    try:
+        prefetch(record, lambda_context)
+    except Exception:
+        logger.exception("job_failed", queue_message_id=record.message_id)
+        raise
 
-    An attempt that fails has noted when the next one is due and is done with this job. What else raises (no job, the
-    table does not answer, a bug) stays in the queue, comes again, and ends in the dead-letter queue.
+
+def prefetch(record: SQSRecord, lambda_context: LambdaContext) -> None:
+    """Do what a job asks for, `{"message_id": …}`.
+
+    An attempt that fails has noted when the next one is due and is done with this job. What else fails
+    raises: it is no job, the table does not answer, or a bug.
     """
     message_id = json.loads(record.body)["message_id"]
     left = lambda_context.get_remaining_time_in_millis() / 1000 - RESERVE
@@ -63,8 +73,9 @@ def prefetch(record: SQSRecord, lambda_context: LambdaContext) -> None:
         logger.info("job_done_without_media", message_id=message_id, code=error.code)
 
 
-@logger.inject_lambda_context
+@logger.inject_lambda_context(log_event=False)
+@reticent
 @metrics.log_metrics(capture_cold_start_metric=True)
 def handler(event: dict[str, Any], context: LambdaContext) -> PartialItemFailureResponse:
     """Lambda's entry point: an SQS batch in, the jobs that failed out."""
-    return process_partial_response(event=event, record_handler=prefetch, processor=processor, context=context)
+    return process_partial_response(event=event, record_handler=job, processor=processor, context=context)

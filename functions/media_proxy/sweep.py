@@ -20,7 +20,7 @@ from inbound.batches import in_parallel
 from inbound.config import SweepSettings
 from inbound.jobs import FetchQueue
 from inbound.messages import Media, Message, UnsettledIndex
-from inbound.observability import logger, metrics
+from inbound.observability import logger, metrics, reticent
 from media_proxy import retries, unsettled
 from media_proxy.media_items import Failure, Found, MediaItems
 from media_proxy.unsettled import Entry
@@ -153,7 +153,8 @@ def note_ages(
         sweep.life_used = max(sweep.life_used, used)
 
 
-@logger.inject_lambda_context
+@logger.inject_lambda_context(log_event=False)
+@reticent
 @metrics.log_metrics(capture_cold_start_metric=True)
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, int]:  # noqa: ARG001  (the clock's event says nothing)
     """Lambda's entry point: the clock's event in, the number of media by what was done with them out."""

@@ -27,7 +27,7 @@ from inbound.errors import (
     StoreUnavailable,
     VerificationFailed,
 )
-from inbound.observability import logger, metrics
+from inbound.observability import logger, metrics, reticent
 from inbound.problems import problem
 from webhook import binding, payload, signature
 from webhook.intake import Intake
@@ -37,7 +37,7 @@ LARGEST_BODY = 3 * 1024 * 1024
 
 settings = WebhookSettings.from_environment()
 apps = CachedSecret(settings.apps_secret_id, APPS)
-app = APIGatewayHttpResolver()
+app = APIGatewayHttpResolver(debug=False)  # whatever POWERTOOLS_DEV says: it would print events, and answer tracebacks
 
 
 @cache
@@ -135,7 +135,8 @@ app.exception_handler(InboundError)(refuse)
 app.exception_handler(Exception)(fail)
 
 
-@logger.inject_lambda_context(correlation_id_path=correlation_paths.API_GATEWAY_HTTP)
+@logger.inject_lambda_context(correlation_id_path=correlation_paths.API_GATEWAY_HTTP, log_event=False)
+@reticent
 @metrics.log_metrics(capture_cold_start_metric=True)
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     """Lambda's entry point: an HTTP API event (payload 2.0) in, its answer out."""

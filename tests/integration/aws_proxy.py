@@ -14,6 +14,7 @@ from werkzeug.wrappers import Request, Response
 
 from local.cloud import Access
 from local.intrinsics import PSEUDO_PARAMETERS
+from tests.integration.witness import Witness
 from tests.permissions import Call, Permission, needed
 
 S3_OPERATIONS = (
@@ -114,8 +115,9 @@ class AwsProxy:
     `used` holds what each function (by logical id) has needed to be granted, from the start on.
     """
 
-    def __init__(self, upstream: Access) -> None:
+    def __init__(self, upstream: Access, witness: Witness) -> None:
         self._upstream = upstream
+        self._witness = witness
         self._pool = urllib3.PoolManager(maxsize=64, retries=False)
         self._lock = Lock()
         self._faults: list[Fault] = []
@@ -204,6 +206,7 @@ class AwsProxy:
         request = Request(environ)
         body = request.get_data()
         operation = _operation(request)
+        self._witness.aws_call(operation, request.environ["REQUEST_URI"], body)
         with self._lock:
             self.calls.append(operation)
             fault = self._struck_by(operation, request.environ["REQUEST_URI"].encode() + b"\n" + body)
@@ -233,6 +236,7 @@ class AwsProxy:
         headers = {name: value for name, value in request.headers if name.lower() not in own}
         url = f"{self._upstream.endpoint(_scope(request).service)}{request.environ['REQUEST_URI']}"
         answer = self._pool.request(request.method, url, body=body, headers=headers)
+        self._witness.aws_answer(operation, answer.data)
         hop_by_hop = {"connection", "transfer-encoding", "date", "server"}
         kept = [(name, value) for name, value in answer.headers.items() if name.lower() not in hop_by_hop]
         return _Forwarded(answer.data, answer.status, kept)

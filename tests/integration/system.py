@@ -12,6 +12,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import pytest
 import requests
 
 from inbound.media import message_id
@@ -23,6 +24,7 @@ from local.template import tables
 from tests import builders
 from tests.builders import Json, Sample
 from tests.integration.aws_proxy import AwsProxy
+from tests.integration.witness import Witness, report, watched
 from tests.permissions import Permission, granted, lacking, with_names
 
 HERE = Path(__file__).parent
@@ -39,6 +41,7 @@ class System:
     stack: Stack
     aws: AwsProxy
     direct: Access
+    witness: Witness
 
     # --- Meta's side -----------------------------------------------------------------------------------------
 
@@ -206,8 +209,10 @@ class System:
         )
         assert done.returncode == 0, done.stderr
         *logged, last = done.stdout.splitlines()
-        report: Json = json.loads(last)
-        return {**report, "metrics": _metrics(logged), "log": json_lines("\n".join(logged))}
+        printed = [*logged, *done.stderr.splitlines()]
+        self.witness.handler_ran(events, printed)
+        told: Json = json.loads(last)
+        return {**told, "metrics": _metrics(logged), "log": json_lines("\n".join(logged)), "printed": printed}
 
 
 def _metrics(lines: list[str]) -> dict[str, list[float]]:
@@ -262,19 +267,23 @@ def later(seconds: int) -> int:
 
 @contextmanager
 def running_system(logs: Path) -> Iterator[System]:
-    """Start a whole system whose handlers log to a file, and end it."""
+    """Start a whole system whose handlers log to a file, and end it; fail when a secret or a person's data came out."""
     moto = Moto(STATE / "tmp")
     try:
         moto.wait()
         # Stricter emulators for some services (make conformance) are named as for any AWS SDK.
         direct = Access({**access_from(os.environ).endpoints, ENDPOINT: moto.url})
-        proxy = AwsProxy(direct)
+        witness = Witness()
+        proxy = AwsProxy(direct, witness)
         server = serve(proxy, 0)
-        access = Access({ENDPOINT: server.url})
+        access = Access({ENDPOINT: server.url}, secret="secret-access-key-of-the-tests")
         options = Options(api_port=0, access=access, logs=logs, background=False)
-        with running_stack(options) as stack:
-            yield System(stack, proxy, direct)
+        with running_stack(options) as stack, watched(stack, witness):
+            yield System(stack, proxy, direct, witness)
         server.close()
+        witness.look_at_log(logs)
+        if witness.leaks:  # the log is kept, to be looked at
+            pytest.fail(f"secrets or personal data came out:\n{report(witness.leaks)}", pytrace=False)
         logs.unlink()
     finally:
         moto.close()

@@ -394,7 +394,7 @@ def any_app(system: System) -> tuple[str, str]:
     (arn,) = [one["ARN"] for one in secrets.list_secrets()["SecretList"] if "apps" in one["Name"].lower()]
     apps = json.loads(secrets.get_secret_value(SecretId=arn)["SecretString"])
     # An app that is bound to all numbers would own what nobody else does.
-    apps[app] = {"secrets": [f"secret-of-{app}"], "verify_token": app, "phone_number_ids": [number]}
+    apps[app] = {"secrets": [f"secret-of-{app}"], "verify_token": f"word-of-{app}", "phone_number_ids": [number]}
     secrets.put_secret_value(SecretId=arn, SecretString=json.dumps(apps))
     return number, app
 

@@ -35,6 +35,7 @@ from signing_key.plan import HOUR, KNOWN_EVERYWHERE, MOST
 from tests.integration.aws_proxy import AwsProxy
 from tests.integration.cloudformation import GIVEN_ID, SIGNATURE, AnswerPlace, Deployment, Json
 from tests.integration.cloudfront import CloudFront, PublicKey
+from tests.integration.witness import Witness
 
 if TYPE_CHECKING:
     from mypy_boto3_secretsmanager import SecretsManagerClient
@@ -65,7 +66,7 @@ def _clock(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
 
 @pytest.fixture(name="proxy")
 def _proxy(moto: Moto) -> AwsProxy:
-    return AwsProxy(Access({ENDPOINT: moto.url}))
+    return AwsProxy(Access({ENDPOINT: moto.url}), Witness())
 
 
 @pytest.fixture(name="aws", autouse=True)

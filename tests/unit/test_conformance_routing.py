@@ -12,6 +12,7 @@ from werkzeug.wrappers import Request, Response
 from local.cloud import Access
 from local.server import serve
 from tests.integration.aws_proxy import AwsProxy
+from tests.integration.witness import Witness
 
 PLACES = {
     "AWS_ENDPOINT_URL": "rest",
@@ -43,7 +44,7 @@ def emulators() -> dict[str, Recorder]:
 def proxy_url(emulators: dict[str, Recorder]) -> Iterator[str]:
     with ExitStack() as closing:
         urls = {name: closing.enter_context(serve(emulators[place])).url for name, place in PLACES.items()}
-        yield closing.enter_context(serve(AwsProxy(Access(urls)))).url
+        yield closing.enter_context(serve(AwsProxy(Access(urls), Witness()))).url
 
 
 @pytest.mark.parametrize(
