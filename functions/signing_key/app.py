@@ -58,7 +58,7 @@ def outcome_of(request: dict[str, Any], context: "LambdaContext", seconds: float
     work = Thread(target=lambda: done.set_result(attempt(request, context, given_up)), daemon=True)
     try:
         work.start()
-        return done.result(max(0.0, seconds))
+        return done.result(seconds)
     except TimeoutError:
         given_up.set()
         log.error("signing_keys_too_slow")  # noqa: TRY400  (the trace would show this line)

@@ -393,6 +393,17 @@ def test_a_deletion_waits_for_cloudfront_to_forget_the_group(stack: Deployment, 
     assert cloudfront.keys == {}
 
 
+@pytest.mark.parametrize("operation", ["_get", "_delete"])
+def test_a_deletion_does_not_mind_who_deletes_a_key(
+    stack: Deployment, cloudfront: CloudFront, aws: "SecretsManagerClient", operation: str
+) -> None:
+    stack.deploy("1")
+    cloudfront.failures.append((operation, 404, "NoSuchPublicKey"))
+
+    assert stack.delete()["Status"] == "SUCCESS"
+    assert stored(aws) == []
+
+
 def test_a_deletion_that_cannot_finish_says_so_and_leaves_the_secret(
     stack: Deployment, cloudfront: CloudFront, aws: "SecretsManagerClient"
 ) -> None:
@@ -440,6 +451,13 @@ def test_what_does_not_pass_is_told_with_the_call_and_its_code(stack: Deployment
     assert answer["Status"] == "FAILED"
     assert answer["Reason"] == "AwsCallFailed: CreatePublicKey was answered with TooManyPublicKeys."
     assert answer["PhysicalResourceId"] == PHYSICAL_ID
+
+
+def test_when_aws_cannot_be_reached_that_is_told(stack: Deployment, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ceremony, "TRIES", 1)
+    monkeypatch.setenv("AWS_ENDPOINT_URL_CLOUDFRONT", "http://127.0.0.1:9")
+
+    assert stack.asked("Create")["Reason"] == "AwsCallFailed: AWS could not be asked (EndpointConnectionError)."
 
 
 def test_a_key_whose_creation_was_not_heard_of_is_found_by_its_name(
