@@ -52,13 +52,19 @@ help:
 run: $(READY)
 	@exec $(BIN)/python -m local.stack
 
-test: $(READY) $(SAM_READY) $(CHECKOV_READY)
+test: $(READY) $(SAM_READY) $(CHECKOV_READY) browser
 	@$(MAKE) --no-print-directory lint
 	$(SAM) validate --lint --template template.yaml
 	@$(MAKE) --no-print-directory checkov
 	@$(MAKE) --no-print-directory build-for-tests
 	$(BIN)/python -m pytest tests/unit tests/contract tests/integration tests/fuzz --cov --numprocesses auto --dist worksteal
 	$(BIN)/python -m pytest tests/reliability --cov --cov-append --numprocesses auto --dist worksteal
+	$(BIN)/python -m pytest tests/browser --numprocesses auto --dist worksteal
+
+# A Chromium for tests/browser: the one on PATH, or one that this installs; never a test that is skipped.
+.PHONY: browser
+browser: $(READY)
+	@$(BIN)/python -m tools.chromium
 
 check: $(READY) lint
 	$(BIN)/python -m pytest tests/unit

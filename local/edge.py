@@ -2,6 +2,10 @@
 
 Nothing here is shared with the code that signs: what the one side gets wrong, the other refuses.
 https://docs.aws.amazon.com/AmazonCloudFront/latest/DeveloperGuide/private-content-creating-signed-url-canned-policy.html
+
+What CloudFront does and this does not: keep objects, compress, take signed cookies and custom policies, speak TLS and
+HTTP/2, write access logs. CloudFront adds a policy's headers to every answer of its behaviour; here, what is refused
+before the bucket is asked (method, signature) goes without them. What this does more: it takes http.
 """
 
 import base64

@@ -345,7 +345,7 @@ class MetaSimulator:
 
     def _file(self, request: Request, media_id: str) -> Answer:
         media = self._visible(request, media_id)
-        return Answer(_OK, media.mime_type, media.blocks(), media.size) if media else _dead_url()
+        return Answer(_OK, _header(media.mime_type), media.blocks(), media.size) if media else _dead_url()
 
     # --- /simulator -----------------------------------------------------------------------------------------
 
@@ -445,6 +445,11 @@ def _refused(request: Request, error: HTTPException) -> Answer:
     if request.path.startswith("/simulator/"):
         return Answer.json(error.code or 500, {"error": error.description})
     return Answer.json(400, graph_error(2500, f"Unknown path components: {request.path}"))
+
+
+def _header(mime_type: str) -> str:
+    """Give a type that no header can hold as unknown: the sender chose it, and the description repeats it as it is."""
+    return mime_type if mime_type.isascii() and mime_type.isprintable() else "application/octet-stream"
 
 
 def _response(answer: Answer) -> Response:

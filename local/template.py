@@ -451,7 +451,21 @@ def edge_behaviours(template: Template, logical_id: str = "Distribution") -> lis
     return [_behaviour(template, declared) for declared in (*config.get("CacheBehaviors", ()), default)]
 
 
+_BEHAVIOUR = {
+    "AllowedMethods",
+    "CachePolicyId",
+    "PathPattern",
+    "ResponseHeadersPolicyId",
+    "TargetOriginId",
+    "TrustedKeyGroups",
+    "ViewerProtocolPolicy",
+}
+"""What else a behaviour could have changes what reaches the bucket or comes back from it: an origin request policy lets
+more of the query through, a function rewrites."""
+
+
 def _behaviour(template: Template, declared: dict[str, Any]) -> Behaviour:
+    _check_known(f"the behaviour for {declared['PathPattern']}", declared, _BEHAVIOUR)
     policy = _referred(template, declared.get("ResponseHeadersPolicyId"), "ResponseHeadersPolicy")
     headers = list(_headers(policy))
     return Behaviour(

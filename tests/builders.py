@@ -6,9 +6,11 @@ Ids are counted, so two of them never meet in a test run. Nothing here uses the 
 import base64
 import hashlib
 import hmac
+import io
 import itertools
 import json
 import time
+import zipfile
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -42,7 +44,7 @@ class Sample:
     @property
     def sha256(self) -> str:
         """The hash in base64, as webhooks have it."""
-        return _base64_sha256(_content(self.name))
+        return _base64_sha256(self.content)
 
 
 @cache
@@ -73,6 +75,15 @@ def golden(name: str) -> Json:
     """Read tests/payloads/<name>.json."""
     body: Json = json.loads((PAYLOADS / f"{name}.json").read_bytes())
     return body
+
+
+def zip_bomb(unpacked: int) -> bytes:
+    """Make a document of that many bytes, and of a thousandth of them while it is packed."""
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive, archive.open("word/document.xml", "w") as part:
+        for _ in range(0, unpacked, MIB):
+            part.write(bytes(min(MIB, unpacked)))
+    return packed.getvalue()
 
 
 # --- values that do not matter ------------------------------------------------------------------------------

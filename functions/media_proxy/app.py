@@ -9,6 +9,7 @@ from aws_lambda_powertools.logging import correlation_paths
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from inbound import messages
+from inbound.answers import with_precautions
 from inbound.config import ProxySettings
 from inbound.credentials import GRAPH, SIGNING_KEYS, CachedSecret
 from inbound.errors import InboundError, InternalError, MessageNotFound, StoreUnavailable, Unauthenticated
@@ -148,4 +149,4 @@ app.not_found(not_found)
 @metrics.log_metrics(capture_cold_start_metric=True)
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     """Lambda's entry point: an HTTP API event (payload 2.0) in, its answer out."""
-    return app.resolve(event, context)
+    return with_precautions(app.resolve(event, context))

@@ -61,23 +61,43 @@ EXTENSIONS = {
 UNKNOWN_TYPE = "application/octet-stream"
 LONGEST_NAME = 120  # characters; browsers shorten further what their file system cannot hold
 
-_SIGNATURES: tuple[tuple[int, bytes, str], ...] = (
-    (0, b"\xff\xd8\xff", "image/jpeg"),
-    (0, b"\x89PNG\r\n\x1a\n", "image/png"),
-    (0, b"GIF87a", "image/gif"),
-    (0, b"GIF89a", "image/gif"),
-    (8, b"WEBP", "image/webp"),
-    (4, b"ftyp", ISO_MEDIA),
-    (0, b"OggS", OGG),
-    (0, b"ID3", MPEG_AUDIO),
-    (0, b"#!AMR", AMR),
-    (0, b"%PDF-", PDF),
+# The first bytes, and what they say. Where letters alone would do, a page can begin with them; so they must be as
+# the format has them: "<!--ftyp" is no box of a sane length.
+_SIGNATURES = tuple(
+    (re.compile(pattern, re.DOTALL), kind)
+    for pattern, kind in (
+        (rb"\xff\xd8\xff", "image/jpeg"),
+        (rb"\x89PNG\r\n\x1a\n", "image/png"),
+        (rb"GIF8[79]a", "image/gif"),
+        (rb"RIFF.{4}WEBP", "image/webp"),
+        (rb"\0\0..ftyp", ISO_MEDIA),
+        (rb"OggS", OGG),
+        (rb"ID3", MPEG_AUDIO),
+        # The sync word of both; then version and layer, of which AAC has 0. Layer I looks like a byte order mark.
+        (rb"\xff[\xe2-\xe5\xf2-\xf5\xfa-\xfd]", MPEG_AUDIO),
+        (rb"\xff[\xf0\xf1\xf8\xf9]", AAC),
+        (rb"#!AMR", AMR),
+        (rb"%PDF-", PDF),
+    )
 )
 _PAGE = re.compile(rb"<(!doctype|html|head|body|script|svg|\?xml)\b|<!--", re.IGNORECASE)
 _GRAPH_JSON = re.compile(rb'\{\s*"(error|messaging_product|url|mime_type|sha256|file_size|id)"\s*:')
 _CODECS = re.compile(r";\s*codecs=\"?([A-Za-z0-9.,-]{1,40})\"?", re.ASCII)
 # Path separators, what Windows forbids, and quotes.
 _FORBIDDEN = re.compile(r"[\\/:*?\"<>|]")
+# Names of devices to Windows, whatever the extension.
+# https://learn.microsoft.com/windows/win32/fileio/naming-a-file#naming-conventions
+_RESERVED = re.compile(r"(con|prn|aux|nul|conin\$|conout\$|(com|lpt)[0-9¹²³])\s*(\.|$)", re.IGNORECASE)
+# Cc: control, Cf: format (right-to-left override and its kin), Cs: halves of surrogate pairs, Zl/Zp: line breaks.
+_HIDDEN = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
+# The two of them that words need: Persian and Indic scripts, and emoji of several parts.
+_JOINERS = "\u200c\u200d"
+# What looks like nothing: spaces (Zs), and fillers that count as letters or signs. A row of them pushes an extension
+# out of sight.
+_BLANKS = " \u00a0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a\u202f\u205f\u3000"
+_BLANKS += "\u115f\u1160\u2800\u3164\uffa0"
+_GAP = re.compile(f"[{_BLANKS}]{{2,}}")
+_AT_NO_EDGE = _BLANKS + _JOINERS + "."
 
 
 class Content(NamedTuple):
@@ -99,13 +119,7 @@ def base_type(mime_type: str | None) -> str:
 
 def sniff(head: bytes) -> str | None:
     """Tell from its first bytes what a file is: an image's MIME type or a family name; None when not known."""
-    for offset, magic, kind in _SIGNATURES:
-        if head[offset : offset + len(magic)] == magic:
-            return kind if kind != "image/webp" or head[:4] == b"RIFF" else None
-    if len(head) > 1 and head[0] == 0xFF and head[1] & 0xE0 == 0xE0:
-        # The sync word of both; then the layer: 0 is AAC, and layer I looks like a text's byte order mark.
-        return (AAC, MPEG_AUDIO, MPEG_AUDIO, None)[head[1] >> 1 & 3]
-    return None
+    return next((kind for signature, kind in _SIGNATURES if signature.match(head)), None)
 
 
 def classify(mime_type: str | None, head: bytes) -> Content:
@@ -151,7 +165,7 @@ def content_disposition(disposition: str, name: str) -> str:
     https://www.rfc-editor.org/rfc/rfc6266 and https://www.rfc-editor.org/rfc/rfc8187
     """
     plain = "".join(char if char.isascii() and char.isprintable() and char not in '"%\\' else "_" for char in name)
-    return f"{disposition}; filename=\"{plain}\"; filename*=UTF-8''{quote(name, safe='')}"
+    return f"{disposition}; filename=\"{plain}\"; filename*=UTF-8''{quote(name, safe='', errors='replace')}"
 
 
 def _codecs(mime_type: str | None) -> str:
@@ -164,13 +178,15 @@ def _codecs(mime_type: str | None) -> str:
 def clean_name(name: str) -> str:
     """Drop path, control and direction characters, and shorten in the middle so that the extension stays."""
     name = name.replace("\\", "/").rpartition("/")[2]
-    # Cc: control, Cf: format (right-to-left override and its kin), Cs: halves of surrogate pairs, Zl/Zp: line breaks.
-    hidden = {"Cc", "Cf", "Cs", "Zl", "Zp"}
-    visible = "".join(char for char in name if unicodedata.category(char) not in hidden or char == "\u200d")
-    tidy = _FORBIDDEN.sub("_", visible).strip(" .")
-    if len(tidy) <= LONGEST_NAME:
-        return tidy
-    stem, dot, extension = tidy.rpartition(".")
+    visible = "".join(char for char in name if char in _JOINERS or unicodedata.category(char) not in _HIDDEN)
+    tidy = _GAP.sub(" ", _FORBIDDEN.sub("_", visible)).strip(_AT_NO_EDGE)
+    return _shortened(f"_{tidy}" if _RESERVED.match(tidy) else tidy).rstrip(_AT_NO_EDGE)
+
+
+def _shortened(name: str) -> str:
+    if len(name) <= LONGEST_NAME:
+        return name
+    stem, dot, extension = name.rpartition(".")
     if not dot or len(extension) > 10:
-        return tidy[:LONGEST_NAME]
+        return name[:LONGEST_NAME]
     return f"{stem[: LONGEST_NAME - len(extension) - 1]}.{extension}"

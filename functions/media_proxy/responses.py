@@ -37,20 +37,11 @@ def answer_of(outcome: Ready | Pending, *, as_json: bool, retry: bool, now: int)
         # A redirect after a failure must not be the one that failed.
         "Cache-Control": NOT_STORED if retry or age <= 0 else f"private, max-age={age}",
         "Vary": "Accept, Authorization, Cookie",
-        # The token may stand in the query, and must not reach the edge.
-        "Referrer-Policy": "no-referrer",
     }
     return Answer(302, headers, "")
 
 
 def _json(status: int, body: object, headers: dict[str, str]) -> Answer:
     return Answer(
-        status,
-        {
-            "Content-Type": "application/json",
-            "Cache-Control": NOT_STORED,
-            "Referrer-Policy": "no-referrer",
-            **headers,
-        },
-        json.dumps(body),
+        status, {"Content-Type": "application/json", "Cache-Control": NOT_STORED, **headers}, json.dumps(body)
     )

@@ -17,6 +17,7 @@ from aws_lambda_powertools.metrics import MetricUnit
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from inbound import messages
+from inbound.answers import with_precautions
 from inbound.config import WebhookSettings
 from inbound.credentials import APPS, CachedSecret
 from inbound.errors import (
@@ -140,4 +141,4 @@ app.exception_handler(Exception)(fail)
 @metrics.log_metrics(capture_cold_start_metric=True)
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     """Lambda's entry point: an HTTP API event (payload 2.0) in, its answer out."""
-    return app.resolve(event, context)
+    return with_precautions(app.resolve(event, context))

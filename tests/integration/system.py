@@ -74,6 +74,10 @@ class System:
         assert answer.status_code == 302, answer.text
         return requests.get(answer.headers["Location"], timeout=30)
 
+    def link(self, own_id: str) -> str:
+        """Give the address that an agent's page uses in a bare <img>: with the token in it."""
+        return f"{self.stack.api_url}/media/messages/{own_id}?token={self.stack.media_token}"
+
     def problem(self, own_id: str, status: int, code: str, **options: Any) -> Json:
         """Ask for media that cannot be had; give the problem."""
         answer = self.get(own_id, **options)

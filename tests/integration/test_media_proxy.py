@@ -127,6 +127,25 @@ def test_a_client_that_asks_for_json_gets_the_url_and_what_is_known(system: Syst
     assert requests.get(body["url"], timeout=10).content == builders.BROCHURE.content
 
 
+def test_no_answer_can_be_taken_for_a_page(system: System) -> None:
+    ready, gone, (on_its_way, _) = system.receive(), system.receive(), large(system, 17 * builders.MIB)
+    break_(system, gone, faults.Gone())
+    answers = {
+        302: system.get(ready),
+        200: system.get(ready, headers={"Accept": "application/json"}),
+        202: system.get(on_its_way),
+        401: system.get(ready, token="no token"),
+        404: system.get("unknown"),
+        410: system.get(gone),
+    }
+
+    for status, answer in answers.items():
+        assert answer.status_code == status
+        assert answer.headers["X-Content-Type-Options"] == "nosniff"
+        assert answer.headers["Content-Security-Policy"] == "default-src 'none'; frame-ancestors 'none'"
+        assert answer.headers["Referrer-Policy"] == "no-referrer"
+
+
 def test_head_answers_as_get_without_a_body(system: System) -> None:
     own_id = system.receive()
 
@@ -639,6 +658,19 @@ def test_a_hundred_mebibytes_take_at_most_32_mebibytes_of_memory_and_no_file(sys
     assert report["written"] == []
     media = system.media(own_id)
     assert (media["status"], media["size"], media["sha256"]) == ("ready", 100 * builders.MIB, sha256)
+
+
+def test_a_document_that_explodes_when_unpacked_is_stored_as_it_is(system: System) -> None:
+    bomb = builders.zip_bomb(128 * builders.MIB)
+    media = system.stack.meta.add_media(bomb, builders.DOCX)
+    ready, own_id = system.receive(), system.receive(media={"id": media.id, "mime_type": builders.DOCX, "sha256": None})
+
+    report = system.run("PrefetchFunction", builders.sqs_event(ready), builders.sqs_event(own_id))
+
+    assert report["answers"] == [{"batchItemFailures": []}] * 2
+    assert report["peak"] <= 8 * builders.MIB, report["peak"]
+    assert system.bytes_of(own_id).content == bomb
+    assert system.media(own_id)["content_type"] == "application/octet-stream"
 
 
 def test_a_large_file_that_breaks_off_or_is_wrong_is_never_visible(system: System) -> None:

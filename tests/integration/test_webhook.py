@@ -34,6 +34,22 @@ def test_the_challenge_is_echoed_to_who_knows_the_verify_token(system: System) -
     assert answer.headers["Content-Type"].startswith("text/plain")
 
 
+def test_no_answer_can_be_taken_for_a_page(system: System) -> None:
+    query = {"hub.mode": "subscribe", "hub.challenge": "<b>", "hub.verify_token": system.stack.verify_token}
+    answers = {
+        200: requests.get(f"{system.stack.api_url}/webhook", query, timeout=10),
+        401: system.post(b"{}", secret="wrong"),
+        403: requests.get(f"{system.stack.api_url}/webhook", timeout=10),
+        413: system.post(b"x" * (LIMIT + 1)),
+    }
+
+    for status, answer in answers.items():
+        assert answer.status_code == status
+        assert answer.headers["X-Content-Type-Options"] == "nosniff"
+        assert answer.headers["Content-Security-Policy"] == "default-src 'none'; frame-ancestors 'none'"
+        assert answer.headers["Referrer-Policy"] == "no-referrer"
+
+
 @pytest.mark.parametrize(
     "change",
     [

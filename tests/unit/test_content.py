@@ -1,6 +1,7 @@
 """What a stranger's bytes are, how they may be served, and under which name."""
 
 import re
+import time
 import unicodedata
 from typing import Any
 
@@ -124,6 +125,17 @@ def test_what_may_be_shown_is_shown(declared: str, head: bytes, served: str) -> 
         ("image/jpeg", b""),
         ("audio/mpeg", b"\xff"),
         ("video/mp4", MP4[4:]),
+        ("video/mp4", b"<!--ftyp-->" + HTML),
+        ("audio/aac", b"<p> ftyp" + HTML),
+        ("audio/aac", b"\xff\xe1\x50\x80"),
+        ("audio/mpeg", b"\xff\xfe" + "<html>".encode("utf-16-le")),
+        ("image/gif", b"GIF88a" + HTML),
+        ("image/bmp", b"BM" + HTML),
+        ("image/png", "\ufeff<svg onload=alert(1)>".encode("utf-16-le")),
+        ("image/png", b" " * 512 + SVG),
+        ("application/pdf", b"<!--%PDF-1.7-->" + HTML),
+        ("message/rfc822", b"MIME-Version: 1.0\r\n"),
+        ("application/pdf; name=x/html", HTML),
         ("image/jpeg\r\nSet-Cookie: a=b", b""),
     ],
 )
@@ -182,6 +194,36 @@ def test_a_content_type_is_always_well_formed_and_on_the_list(
     assert base_type(content_type) in ALLOWED
     assert (prefix == "file") == (content_type == UNKNOWN_TYPE)
     assert (prefix == "pdf") == (content_type == "application/pdf")
+
+
+BEGINNINGS = {
+    "image/jpeg": (b"\xff\xd8\xff",),
+    "image/png": (b"\x89PNG",),
+    "image/gif": (b"GIF87a", b"GIF89a"),
+    "image/webp": (b"RIFF",),
+    "audio/aac": (b"\xff", b"\0\0"),
+    "audio/amr": (b"#!AMR",),
+    "audio/mpeg": (b"ID3", b"\xff"),
+    "audio/mp4": (b"\0\0",),
+    "audio/ogg": (b"OggS",),
+    "audio/opus": (b"OggS",),
+    "video/3gpp": (b"\0\0",),
+    "video/mp4": (b"\0\0",),
+    "video/quicktime": (b"\0\0",),
+    "application/pdf": (b"%PDF-",),
+}
+
+MAGIC = [b"", b"<!--", b"\0\0\0 ftyp", b"<p> ftyp", b"RIFF1234WEBP", b"<!--1234WEBP", b"GIF89a", b"OggS", b"ID3"]
+MAGIC += [b"\xff\xfb", b"\xff\xf1", b"#!AMR\n", b"%PDF-", b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"\xff\xfe<\0"]
+heads = st.tuples(st.sampled_from(MAGIC), st.binary(max_size=16)).map(b"".join)
+
+
+@calm
+@given(st.sampled_from(sorted({"text/html", "image/svg+xml", *BEGINNINGS})) | names, heads)
+def test_what_is_shown_is_on_the_list_and_begins_like_what_it_is_served_as(declared: str, head: bytes) -> None:
+    found = classify(declared, head)
+
+    assert found == DOWNLOAD or head.startswith(BEGINNINGS[base_type(found.content_type)])
 
 
 @calm
@@ -261,8 +303,25 @@ def test_no_sample_looks_like_an_answer(sample: Sample) -> None:
         ("a\u2028b\u2029c\x85d\x00e.txt", "abcde.txt"),
         ('say "hi".txt', "say _hi_.txt"),
         ("a<b>|c?*:.txt", "a_b__c___.txt"),
+        ("invoice.pdf\u00a0\u2003 \u3000\u3164\u3164\u2800.exe", "invoice.pdf .exe"),
+        ("«\u00a0Prix\u00a0».pdf", "«\u00a0Prix\u00a0».pdf"),
+        ("می\u200cرویم.pdf", "می\u200cرویم.pdf"),
+        ("עברית.pdf", "עברית.pdf"),
+        ("a\u202a\u202b\u202c\u202d\u2067\u2068\u061c\u200e\u200b\ufeff\u00adb.txt", "ab.txt"),
+        ("\u200d.bashrc", "bashrc"),
+        ("\u3164\u00a0.\u200c\u3000", ""),
+        ("CON", "_CON"),
+        ("nul.tar.gz", "_nul.tar.gz"),
+        ("com1 .pdf", "_com1 .pdf"),
+        ("LPT³.pdf", "_LPT³.pdf"),
+        (" . aux.h", "_aux.h"),
+        ("console.log", "console.log"),
+        ("com10.pdf", "com10.pdf"),
+        ("..%2f..%2fetc%2fpasswd", "%2f..%2fetc%2fpasswd"),
+        ("x.pdf'; filename*=UTF-8''y.html", "x.pdf'; filename_=UTF-8''y.html"),
+        ("~/.ssh/id", "id"),
         ("  .hidden. ", "hidden"),
-        ("half \ud83d pair.txt", "half  pair.txt"),
+        ("half \ud83d pair.txt", "half pair.txt"),
         ("..", ""),
         ("///", ""),
         ("\u202e", ""),
@@ -273,16 +332,36 @@ def test_a_name_keeps_its_words_and_loses_its_tricks(given_name: str, clean: str
     assert clean_name(given_name) == clean
 
 
+NAMES_OF_DEVICES = {"con", "prn", "aux", "nul", "conin$", "conout$"}
+NAMES_OF_DEVICES |= {f"{port}{number}" for port in ("com", "lpt") for number in "0123456789¹²³"}
+
+
 @calm
-@given(names)
+@given(names | st.tuples(st.sampled_from(sorted(NAMES_OF_DEVICES)), names).map("".join))
+@example("x" * (LONGEST_NAME - 1) + " .y")
+@example("x" * (LONGEST_NAME - 1) + ". " + "y" * 20)
 def test_a_clean_name_is_harmless_and_short(name: str) -> None:
     clean = clean_name(name)
 
     assert len(clean) <= LONGEST_NAME
     assert not set(clean) & set('/\\"<>|?*:\r\n\0')
-    assert clean not in {".", ".."}
-    assert not clean.startswith((".", " "))
-    assert {unicodedata.category(char) for char in clean if char != "\u200d"}.isdisjoint({"Cc", "Cf", "Cs", "Zl", "Zp"})
+    assert not clean or (clean[0] + clean[-1]).strip(". \u00a0\u3000\u3164\u200c\u200d") == clean[0] + clean[-1]
+    assert "  " not in clean
+    assert not NAMES_OF_DEVICES & {clean.partition(".")[0].rstrip().lower()}
+    seen = {unicodedata.category(char) for char in clean if char not in "\u200c\u200d"}
+    assert seen.isdisjoint({"Cc", "Cf", "Cs", "Zl", "Zp"})
+
+
+@pytest.mark.parametrize("filler", [".", "\u200d", " ", "\u3164", "x", "/", "\u202e", "con."])
+def test_a_name_of_a_webhooks_whole_size_is_cleaned_at_once(filler: str) -> None:
+    name = filler * (300_000 // len(filler)) + "x.pdf"
+    started = time.process_time()
+
+    clean = clean_name(name)
+
+    assert len(clean) <= LONGEST_NAME
+    assert clean.endswith(".pdf")
+    assert time.process_time() - started < 2
 
 
 @calm
@@ -357,6 +436,18 @@ def test_a_name_in_any_script_arrives_unchanged_with_a_plain_stand_in() -> None:
 
     assert 'filename="___ _.pdf"' in header
     assert parse_options_header(header) == ("attachment", {"filename": "請求書 Ü.pdf"})
+
+
+@calm
+@given(names, st.sampled_from(["inline", "attachment"]))
+@example("a\r\nSet-Cookie: b\0", "inline")
+@example("half \ud83d pair", "attachment")
+def test_no_name_at_all_brings_anything_but_printable_ascii_into_the_header(name: str, disposition: str) -> None:
+    header = content_disposition(disposition, name)
+
+    assert header.isascii()
+    assert header.isprintable()
+    assert header.count('"') == 2
 
 
 @calm

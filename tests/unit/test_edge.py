@@ -319,6 +319,18 @@ def test_the_name_to_save_under_is_part_of_what_is_signed(edge: str) -> None:
     assert refusal(get(url.replace("o.mp4", "p.mp4")))[0] == 403
 
 
+@pytest.mark.parametrize(
+    "wanted", ["inline", "inline; filename=x.html", 'attachment; filename="x.html"; type=text/html']
+)
+def test_the_name_to_save_under_changes_neither_type_nor_precautions(edge: str, wanted: str) -> None:
+    plain = get(signed(f"{edge}/file/1/2/3")).headers
+
+    named = get(signed(f"{edge}/file/1/2/3?response-content-disposition={quote(wanted, safe='')}")).headers
+
+    differing = {name for name in {*plain, *named} if plain.get(name) != named.get(name)}
+    assert differing - {"Date"} == {"Content-Disposition"}
+
+
 @pytest.mark.parametrize("value", ["a\r\nSet-Cookie: x=y", "ол\u0451", "\x00"])
 def test_a_name_that_no_header_can_hold_is_refused(edge: str, value: str) -> None:
     url = signed(f"{edge}/{KEY}?response-content-disposition={quote(value, safe='')}")
@@ -367,6 +379,15 @@ def test_refusals_by_s3_carry_the_headers_too(edge: str) -> None:
 
     assert got.headers["Access-Control-Allow-Origin"] == PAGE
     assert got.headers["X-Cache"] == "Error from cloudfront"
+
+
+@pytest.mark.parametrize("path", ["inline/1/missing/1", "raw/1/2/3", "other", ""])
+def test_what_is_refused_behind_a_signature_is_no_page_either(edge: str, path: str) -> None:
+    got = get(signed(f"{edge}/{path}"))
+
+    assert got.status_code == 403
+    assert got.headers["X-Content-Type-Options"] == "nosniff"
+    assert got.headers["Content-Security-Policy"].endswith("sandbox allow-same-origin")
 
 
 def test_pages_of_the_allowed_origins_may_read(edge: str) -> None:

@@ -109,6 +109,18 @@ def download(url: str, token: str | None = TOKEN, agent: str | None = "test/1.0"
     return requests.get(url, headers=headers, timeout=5, allow_redirects=False)
 
 
+@pytest.mark.parametrize("mime_type", ["text/html\r\nSet-Cookie: a=b", "image/gif\0", "imagé/gif"])
+def test_a_type_that_no_header_can_hold_is_described_as_it_is_and_sent_as_unknown(
+    simulator: MetaSimulator, resolve: Resolve, mime_type: str
+) -> None:
+    described = resolve(simulator.add_media(CONTENT, mime_type).id).json()
+
+    sent = download(described["url"])
+
+    assert described["mime_type"] == mime_type
+    assert (sent.content, sent.headers["Content-Type"]) == (CONTENT, "application/octet-stream")
+
+
 def error_of(response: requests.Response) -> tuple[int, int, int | None]:
     error = response.json()["error"]
     assert error.keys() >= {"message", "type", "code", "fbtrace_id"}

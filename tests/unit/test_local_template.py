@@ -199,6 +199,9 @@ def test_a_header_that_does_not_override_is_kept_apart() -> None:
     [
         ({"ResponseHeadersPolicyId": "67f7725c-6f97-4210-82d7-5512b31e9d03"}, {}),
         ({"ResponseHeadersPolicyId": {"Ref": "Missing"}}, {}),
+        ({"OriginRequestPolicyId": "216adef6-5c7f-47e4-b989-5492eafa07d3"}, {}),
+        ({"LambdaFunctionAssociations": []}, {}),
+        ({"ForwardedValues": {"QueryString": True}}, {}),
         ({"ResponseHeadersPolicyId": {"Ref": "P"}}, {"RemoveHeadersConfig": {"Items": []}}),
         ({"ResponseHeadersPolicyId": {"Ref": "P"}}, {"SecurityHeadersConfig": {"New": {"Override": True}}}),
     ],

@@ -34,7 +34,6 @@ def test_media_that_is_ready_is_a_redirect_to_its_signed_url() -> None:
         "Location": URL,
         "Cache-Control": "private, max-age=300",
         "Vary": "Accept, Authorization, Cookie",
-        "Referrer-Policy": "no-referrer",
     }
 
 
@@ -82,7 +81,6 @@ def test_json_tells_the_url_its_end_and_what_is_known(retry: bool) -> None:
     assert json.loads(answer.body) == {"url": URL, "expires_at": NOW + 3600, "media": ABOUT}
     assert answer.headers["Content-Type"] == "application/json"
     assert answer.headers["Cache-Control"] == "no-store"
-    assert answer.headers["Referrer-Policy"] == "no-referrer"
     assert "Location" not in answer.headers
 
 

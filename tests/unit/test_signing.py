@@ -136,6 +136,8 @@ def test_no_name_breaks_the_url_or_the_policy(name: str) -> None:
 
     assert unquote(resource.removeprefix(f"{URL}?{OWN_QUERY}=")) == disposition
     assert not set(resource.removeprefix(f"{URL}?")) & set('"\\&?#+ ')
+    assert resource.isascii()
+    assert resource.isprintable()
 
 
 # --- the same URL from every Lambda -------------------------------------------------------------------------
