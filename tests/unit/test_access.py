@@ -307,7 +307,7 @@ def test_a_public_key_is_never_taken_for_a_shared_secret(key: Any, algorithm: st
         ({"alg": "ES256", "kid": "ec", "crit": []}, EC_KEY),
         ({"alg": "ES256", "kid": "ec", "crit": None}, EC_KEY),
     ],
-    ids=str,
+    ids=lambda own: str(own) if isinstance(own, dict) else type(own).__name__,
 )
 def test_a_good_key_opens_nothing_under_any_other_header(header: Json, key: Any) -> None:
     refused(hand_made(header, key), provider=PROVIDER)
