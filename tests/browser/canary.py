@@ -85,10 +85,18 @@ def _marks(page: Page) -> Iterator[str]:
     """Give the marks that code has left: the title, the name of the window, a message to it, where it went."""
     if page.url.startswith(URL):
         yield f"went to {page.url}"
+    yield from (mark for mark in _texts(page) if WORD in mark)
+
+
+def _texts(page: Page, tries: int = 5) -> list[str]:
+    """Read them. A page may be moving on meanwhile; a window closes whose address turns out to be a file to save."""
     try:
-        marks = page.evaluate("[document.title, window.name, ...(window.heard || [])]")
+        texts: list[str] = page.evaluate("[document.title, window.name, ...(window.heard || [])]")
     except Error:
-        if not page.is_closed():  # as a window does whose address turns out to be a file to save
+        if page.is_closed():
+            return []
+        if tries == 1:
             raise
-        return
-    yield from (mark for mark in marks if WORD in mark)
+        page.wait_for_load_state()
+        return _texts(page, tries - 1)
+    return texts
