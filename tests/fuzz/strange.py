@@ -119,6 +119,8 @@ def request(world: World, seed: str, number: int, *, signed: bool) -> Strange:
     """Give one request; only with `signed` may it bear a valid signature of Meta's."""
     dice = random.Random(f"{seed}:{number}")
     route = dice.choice(world.routes)
+    if signed and dice.random() < 0.7:
+        return _notification(world, dice, signed=True)
     if dice.random() < 0.1:
         return _anywhere(world, dice)
     if route.path != "/webhook":
@@ -297,7 +299,7 @@ def _bent(dice: random.Random, payload: bytes, world: World) -> bytes:
         holder, name = dice.choice(_places(content))
         holder[name] = _instead_of(holder[name], dice, world)
     body = _json(content)
-    return _broken(dice, body) if dice.random() < 0.2 else body
+    return _broken(dice, body) if dice.random() < 0.3 else body
 
 
 def _instead_of(value: Any, dice: random.Random, world: World) -> Any:

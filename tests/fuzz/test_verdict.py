@@ -8,7 +8,7 @@ import pytest
 from local.template import Route
 from tests.builders import Json, golden, wire
 from tests.fuzz.strange import Strange, World, request
-from tests.fuzz.verdict import Answer, flaws
+from tests.fuzz.verdict import PRECAUTIONS, Answer, flaws
 
 CODES = {"unauthenticated": 401, "media_expired": 410, "internal_error": 500}
 VIEW = Strange("GET /media/messages/{message_id}", b"GET", b"/media/messages/a", ())
@@ -26,7 +26,7 @@ HEADERS = {
     "apigw-requestid": "a",
     "content-type": "application/problem+json",
     "cache-control": "no-store",
-    "referrer-policy": "no-referrer",
+    **PRECAUTIONS,
 }
 
 
@@ -57,7 +57,9 @@ def test_what_is_right_has_no_flaw() -> None:
         (ENTITLED, refusal(), "status 401 instead of 302"),
         (ENTITLED, redirect(**{"x-injected": "1"}), "a header was injected"),
         (ENTITLED, redirect("public, max-age=300"), "media that may be stored by anybody"),
-        (ENTITLED, redirect(**{"referrer-policy": "origin"}), "media whose address is told on"),
+        (ENTITLED, redirect(**{"referrer-policy": "origin"}), "without referrer-policy"),
+        (VIEW, refusal(headers={"x-content-type-options": None}), "without x-content-type-options"),
+        (VIEW, refusal(headers={"content-security-policy": None}), "without content-security-policy"),
         (VIEW, refusal(headers={"content-type": "text/html"}), "an error as text/html"),
         (VIEW, refusal(headers={"cache-control": None}), "an error that may be stored"),
         (VIEW, refusal(stack="Traceback"), "an error with ['stack']"),

@@ -8,6 +8,12 @@ from tests.fuzz.strange import Strange
 
 LONGEST = 30.0  # seconds
 OPENED = frozenset({200, 202, 206, 301, 302, 303, 307, 308})
+# What keeps a browser from making more of an answer than it is.
+PRECAUTIONS = {
+    "content-security-policy": "default-src 'none'; frame-ancestors 'none'",
+    "referrer-policy": "no-referrer",
+    "x-content-type-options": "nosniff",
+}
 PROBLEM = frozenset({"type", "title", "status", "code", "detail", "retryable", "retry_after", "media"})
 
 
@@ -47,7 +53,7 @@ def _is_preflight(asked: Strange, answer: Answer) -> bool:
 def _flaws_of_ours(asked: Strange, answer: Answer, codes: Mapping[str, int]) -> list[str]:
     """Say what is wrong with a handler's answer."""
     headers = answer.headers
-    found = []
+    found = [f"without {name}" for name, value in PRECAUTIONS.items() if headers.get(name) != value]
     if answer.status >= 400:
         found += [] if asked.method == b"HEAD" else _flaws_of_problem(asked, answer, codes)
         if headers.get("content-type") != "application/problem+json":
@@ -58,8 +64,6 @@ def _flaws_of_ours(asked: Strange, answer: Answer, codes: Mapping[str, int]) -> 
         private = "no-store" if answer.status != 302 else "private, max-age="
         if not headers.get("cache-control", "").startswith(("no-store", private)):
             found.append("media that may be stored by anybody")
-        if headers.get("referrer-policy") != "no-referrer":
-            found.append("media whose address is told on")
     elif headers.get("content-type", "").partition(";")[0] != "text/plain":
         found.append(f"the webhook answers {headers.get('content-type')}")
     return found
