@@ -22,7 +22,7 @@ def cells(line: str) -> list[str]:
 
 
 TABLE = [cells(line) for line in PAGE.splitlines() if line.startswith("|")]
-DOORS = [row for row in TABLE if row != HEAD and set(row[0]) != {"-"}]
+DOORS = [row for row in TABLE if row != HEAD and not set(row[0]) <= {"-", "|"}]
 NAMED = sorted({found for row in DOORS for found in TEST.findall(row[-1])})
 
 
