@@ -250,6 +250,7 @@ class Site:
         }
         self.system.client("secretsmanager").put_secret_value(SecretId="tenants", SecretString=json.dumps(apps))
         own = {"TABLE_NAME": table, "APPS_SECRET_ID": "tenants", "GRAPH_SECRET_ID": "tenants-graph"}
+        own["AWS_SDK_UA_APP_ID"] = ""  # the roles of the template grant nothing on this table
         functions = [
             replace(function, environment={**function.environment, **own})
             for name, function in stack.functions._functions.items()
