@@ -56,8 +56,9 @@ class Options:
 
 
 def options_from(environment: Mapping[str, str]) -> Options:
-    """Read API_PORT, GRAPH_URL, GRAPH_TOKEN, AWS_ENDPOINT_URL* and AWS_REGION. Raises `BadSetting`."""
+    """Read API_PORT, GRAPH_URL, GRAPH_TOKEN, FORWARD_URL, AWS_ENDPOINT_URL* and AWS_REGION. Raises `BadSetting`."""
     graph_url = environment.get("GRAPH_URL") or None
+    forward_url = environment.get("FORWARD_URL") or None
     access = access_from(environment)
     for name, url in access.endpoints.items():
         _origin(name, url)
@@ -66,7 +67,18 @@ def options_from(environment: Mapping[str, str]) -> Options:
         graph_url=_origin("GRAPH_URL", graph_url) if graph_url else None,
         graph_token=environment.get("GRAPH_TOKEN") or GRAPH_TOKEN,
         access=access,
+        parameters={"ForwardUrl": _forward_url(forward_url)} if forward_url else {},
     )
+
+
+def _forward_url(text: str) -> str:
+    """Check the address of a CRM's webhook: what customers wrote goes there in the open only on this machine."""
+    url = urlsplit(text)
+    origin = f"{url.scheme}://{url.netloc}"
+    local = url.hostname in ("127.0.0.1", "localhost", "::1")
+    if not _is_origin(origin) or url.username is not None or url.fragment or not (url.scheme == "https" or local):
+        raise BadSetting("FORWARD_URL must be an https address, or an http one on this machine: http://127.0.0.1:9000/")
+    return text
 
 
 def _port(text: str) -> int:
