@@ -11,7 +11,9 @@ from urllib.parse import urlsplit
 import jwt
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
+from pydantic import TypeAdapter, ValidationError
 
+from inbound.config import TrustedUrl
 from local.cloud import Access, access_from
 
 DEFAULT_PORT = 8080
@@ -72,13 +74,13 @@ def options_from(environment: Mapping[str, str]) -> Options:
 
 
 def _forward_url(text: str) -> str:
-    """Check the address of a CRM's webhook: what customers wrote goes there in the open only on this machine."""
-    url = urlsplit(text)
-    origin = f"{url.scheme}://{url.netloc}"
-    local = url.hostname in ("127.0.0.1", "localhost", "::1")
-    if not _is_origin(origin) or url.username is not None or url.fragment or not (url.scheme == "https" or local):
-        raise BadSetting("FORWARD_URL must be an https address, or an http one on this machine: http://127.0.0.1:9000/")
-    return text
+    """Check the address of a CRM's webhook as the function does: what customers wrote goes there."""
+    try:
+        return TypeAdapter(TrustedUrl).validate_python(text)
+    except ValidationError as error:
+        raise BadSetting(
+            "FORWARD_URL must be an https address, or an http one on this machine: http://127.0.0.1:9000/webhook"
+        ) from error
 
 
 def _port(text: str) -> int:

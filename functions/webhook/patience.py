@@ -9,7 +9,7 @@ def wait_after(tries: int, chance: float, retry_after: float | None) -> int:
     What the CRM asks for (`Retry-After`, seconds) is a lower bound, but nobody may ask for more than an hour.
     """
     longest = min(FIRST_WAIT << min(max(tries, 1) - 1, 20), LONGEST_WAIT)
-    return max(1, round(longest * chance), min(round(retry_after or 0), LONGEST_WAIT))
+    return round(max(1, longest * chance, min(retry_after or 0, LONGEST_WAIT)))
 
 
 def kind_of(status: int) -> str:
