@@ -2,13 +2,22 @@
 
 import json
 import socket
+import ssl
 import time
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
+from datetime import UTC, datetime, timedelta
+from ipaddress import ip_address
+from pathlib import Path
 from threading import Thread
 from typing import Any
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.x509.oid import NameOID
 
 from inbound.media import message_id
 from local.server import serve
@@ -18,6 +27,7 @@ from tests.builders import Json
 from tests.integration import system as systems
 from tests.integration.crm import Crm
 from tests.integration.system import LOGS, System, running_system
+from tools import events
 
 PATH = "/hooks/whatsapp?key=1"
 LARGE = int(2.9 * builders.MIB)
@@ -267,6 +277,39 @@ def test_a_slow_crm_does_not_slow_the_answer_to_meta_and_still_gets_it_once(syst
     assert sum(own.body == body for own in crm.tried) == 1
 
 
+def test_a_crm_that_never_answers_is_not_waited_for_and_is_asked_again(system: System, crm: Crm) -> None:
+    crm.awake.clear()
+
+    body = posted(system, notification(system))
+
+    crm.wait_for_tries(body, 2)
+    assert '"detail":"The CRM\'s webhook cannot be reached: ReadTimeout."' in logged()
+    crm.awake.set()
+    crm.wait_for(body)
+
+
+def test_what_was_refused_too_often_ends_in_the_dead_letter_queue_as_it_came(system: System, crm: Crm) -> None:
+    sqs, url, dead = system.client("sqs"), queue(system), queue(system, "ForwardDeadLetterQueue")
+    before = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["RedrivePolicy"])["Attributes"]["RedrivePolicy"]
+    policy = json.dumps({**json.loads(before), "maxReceiveCount": 2})
+    sqs.set_queue_attributes(QueueUrl=url, Attributes={"RedrivePolicy": policy})
+    crm.down = (500, {})
+
+    body = posted(system, notification(system))
+
+    end = time.monotonic() + 40
+    while not waiting(system, "ForwardDeadLetterQueue"):
+        assert time.monotonic() < end
+        time.sleep(0.2)
+    sqs.set_queue_attributes(QueueUrl=url, Attributes={"RedrivePolicy": before})
+    (letter,) = sqs.receive_message(QueueUrl=dead)["Messages"]
+    sqs.delete_message(QueueUrl=dead, ReceiptHandle=letter["ReceiptHandle"])
+    assert len(crm.tried) == 2
+    crm.down = None
+    sqs.send_message(QueueUrl=url, MessageBody=letter["Body"])  # a redrive, which moto does not know
+    crm.wait_for(body)
+
+
 @contextmanager
 def listening(answer: bytes) -> Iterator[str]:
     """Give the address of a server that says the same to everybody, and then hangs up; or says nothing at all."""
@@ -343,6 +386,55 @@ def test_nobody_there_is_no_success_and_is_counted(system: System) -> None:
     (line,) = [own for own in report["log"] if own.get("message") == "forward_failed"]
     assert (line["kind"], line["tries"]) == ("network", 3)
     assert 1 <= line["wait"] <= 20
+
+
+def test_a_crm_whose_certificate_nobody_vouches_for_is_told_nothing(system: System, tmp_path: Path) -> None:
+    heard: list[bytes] = []
+    with pretender(tmp_path, heard) as url:
+        report = system.run("ForwardFunction", record(system), FORWARD_URL=url)
+
+    (line,) = [own for own in report["log"] if own.get("message") == "forward_failed"]
+    assert line["detail"] == "The CRM's webhook cannot be reached: SSLError."
+    assert report["metrics"]["ForwardFailed_network"] == [1]
+    assert heard == []
+
+
+@contextmanager
+def pretender(folder: Path, heard: list[bytes]) -> Iterator[str]:
+    """Give the https address of a server with a certificate that it has made itself; `heard` is what it is told."""
+    key, name = ec.generate_private_key(ec.SECP256R1()), x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "crm")])
+    now = datetime.now(UTC)
+    certificate = (
+        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
+        .not_valid_before(now - timedelta(days=1))
+        .not_valid_after(now + timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))]), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    plain = (Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    (folder / "crm.pem").write_bytes(key.private_bytes(*plain) + certificate.public_bytes(Encoding.PEM))
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(folder / "crm.pem")
+    with closing(socket.create_server(("127.0.0.1", 0))) as server:
+
+        def serve_one() -> None:
+            connection, _ = server.accept()
+            with suppress(OSError), context.wrap_socket(connection, server_side=True) as tls:
+                heard.append(tls.recv(65536))
+                tls.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+
+        thread = Thread(target=serve_one, daemon=True)
+        thread.start()
+        yield f"https://127.0.0.1:{server.getsockname()[1]}/"
+        thread.join(5)
+
+
+def test_the_event_for_developers_reaches_a_crm(system: System, crm: Crm) -> None:
+    event = json.loads((events.FOLDER / "forward-batch.json").read_text("utf-8"))
+
+    assert system.stack.functions.invoke("ForwardFunction", event) == {"batchItemFailures": []}
+
+    assert crm.taken[0].is_signed_with(system.stack.app_secret)
 
 
 @pytest.mark.parametrize(
