@@ -21,7 +21,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from inbound import clients
 from inbound.config import ForwardSettings
 from inbound.errors import ForwardFailed
-from inbound.observability import logger, metrics
+from inbound.observability import logger, metrics, reticent
 from inbound.outbound import Session
 from inbound.retry_after import seconds_asked
 from webhook.parcel import Parcel, unpacked
@@ -42,8 +42,8 @@ def session() -> Session:
 
 def forward(record: SQSRecord) -> None:
     """Send one notification. What raises stays in the queue, and comes again when its time has come."""
-    metrics.add_metric("ForwardDelay", MetricUnit.Seconds, age(record))
     try:
+        metrics.add_metric("ForwardDelay", MetricUnit.Seconds, age(record))
         parcel = unpacked(record.body)
         post(parcel, body_of(parcel))
     except ForwardFailed as error:
@@ -52,6 +52,9 @@ def forward(record: SQSRecord) -> None:
         wait = wait_after(tries, random.random(), error.retry_after)
         logger.warning("forward_failed", kind=error.kind, detail=error.detail, tries=tries, wait=wait)
         hold_back(record, wait)
+        raise
+    except Exception:
+        logger.exception("forward_broken", queue_message_id=record.message_id)
         raise
     metrics.add_metric("Forwarded", MetricUnit.Count, 1)
 
@@ -97,7 +100,8 @@ def hold_back(record: SQSRecord, wait: int) -> None:
         logger.error("wait_not_set", error=type(error).__name__)
 
 
-@logger.inject_lambda_context
+@logger.inject_lambda_context(log_event=False)
+@reticent
 @metrics.log_metrics(capture_cold_start_metric=True)
 def handler(event: dict[str, Any], context: LambdaContext) -> PartialItemFailureResponse:
     """Lambda's entry point: an SQS batch in, the notifications that the CRM did not take out."""

@@ -1,5 +1,6 @@
 """What Meta sends reaches the CRM's own webhook: the same bytes, the same signature, whatever happens on the way."""
 
+import base64
 import json
 import socket
 import ssl
@@ -27,6 +28,7 @@ from tests.builders import Json
 from tests.integration import system as systems
 from tests.integration.crm import Crm
 from tests.integration.system import LOGS, System, running_system
+from tests.integration.test_privacy import SWITCHES
 from tools import events
 
 PATH = "/hooks/whatsapp?key=1"
@@ -460,6 +462,17 @@ def test_one_notification_that_fails_costs_its_batch_nothing(system: System, crm
     assert crm.bodies() == [b"{}"]
 
 
+def test_a_bug_is_logged_and_costs_only_its_own_notification(system: System, crm: Crm) -> None:
+    good, bad = record(system), record(system)
+    bad["Records"][0] |= {"messageId": "m2", "attributes": {}}
+
+    report = system.run("ForwardFunction", {"Records": [*bad["Records"], *good["Records"]]})
+
+    assert report["answers"] == [{"batchItemFailures": [{"itemIdentifier": "m2"}]}]
+    assert [own["message"] for own in report["log"] if own.get("level") == "ERROR"] == ["forward_broken"]
+    assert crm.bodies() == [b"{}"]
+
+
 # --- our own stores in trouble -----------------------------------------------------------------------------------
 
 
@@ -523,6 +536,16 @@ def test_no_log_holds_what_customers_wrote_who_they_are_or_where_it_goes(system:
     assert "forward_failed" in logged()
     for private in (phone, words, "key=1", "/hooks/whatsapp", crm.taken[0].headers["x-hub-signature-256"]):
         assert private not in logged()
+
+
+def test_no_switch_of_a_library_makes_the_forwarder_print_what_it_sends(system: System, crm: Crm) -> None:
+    body = base64.b64encode(b'{"text":"Wedding in Porto"}').decode()
+    crm.down = (500, {})
+
+    report = system.run("ForwardFunction", record(system, body=body), **SWITCHES, PYTHONWARNINGS="ignore")
+
+    assert report["printed"]
+    assert [line for line in report["printed"] for word in ("Wedding", body, "eventSource") if word in line] == []
 
 
 def test_the_forwarder_writes_no_file_and_needs_two_clients_at_most(system: System, crm: Crm) -> None:
