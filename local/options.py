@@ -11,7 +11,9 @@ from urllib.parse import urlsplit
 import jwt
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
+from pydantic import TypeAdapter, ValidationError
 
+from inbound.config import TrustedUrl
 from local.cloud import Access, access_from
 
 DEFAULT_PORT = 8080
@@ -56,8 +58,9 @@ class Options:
 
 
 def options_from(environment: Mapping[str, str]) -> Options:
-    """Read API_PORT, GRAPH_URL, GRAPH_TOKEN, AWS_ENDPOINT_URL* and AWS_REGION. Raises `BadSetting`."""
+    """Read API_PORT, GRAPH_URL, GRAPH_TOKEN, FORWARD_URL, AWS_ENDPOINT_URL* and AWS_REGION. Raises `BadSetting`."""
     graph_url = environment.get("GRAPH_URL") or None
+    forward_url = environment.get("FORWARD_URL") or None
     access = access_from(environment)
     for name, url in access.endpoints.items():
         _origin(name, url)
@@ -66,7 +69,18 @@ def options_from(environment: Mapping[str, str]) -> Options:
         graph_url=_origin("GRAPH_URL", graph_url) if graph_url else None,
         graph_token=environment.get("GRAPH_TOKEN") or GRAPH_TOKEN,
         access=access,
+        parameters={"ForwardUrl": _forward_url(forward_url)} if forward_url else {},
     )
+
+
+def _forward_url(text: str) -> str:
+    """Check the address of a CRM's webhook as the function does: what customers wrote goes there."""
+    try:
+        return TypeAdapter(TrustedUrl).validate_python(text)
+    except ValidationError as error:
+        raise BadSetting(
+            "FORWARD_URL must be an https address, or an http one on this machine: http://127.0.0.1:9000/webhook"
+        ) from error
 
 
 def _port(text: str) -> int:

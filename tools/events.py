@@ -17,6 +17,7 @@ import jwt
 
 from inbound.media import message_id
 from local.options import APP_SECRET, MEDIA_TOKEN_SECRET, PHONE_NUMBER_ID, VERIFY_TOKEN, WABA_ID
+from webhook.parcel import packed
 
 Event = dict[str, Any]
 
@@ -24,6 +25,7 @@ FOLDER = Path(__file__).parent.parent / "events"
 WAMID = "wamid.HBgLMTU1NTAxMDAxMDEVAgASGBQzQTAwMDAwMDAwMDAwMDAwMDAwMQA="
 MESSAGE_ID = message_id(PHONE_NUMBER_ID, WAMID)
 MOMENT = 1_795_000_000  # 2026-11-18
+JSON = {"content-type": "application/json"}
 FOREVER = 4_102_444_799  # the end of 2099; a token for a laptop
 
 
@@ -44,6 +46,7 @@ def events() -> Iterator[tuple[str, Event]]:
     yield "media-download", _request("GET", path, query={"token": token, "download": "1"})
     yield "media-old-path", _request("GET", f"/api{path}", headers={"authorization": f"Bearer {token}"})
     yield "media-without-token", _request("GET", path)
+    yield "forward-batch", {"Records": [_record("forward", packed(body, _signed(body) | JSON))]}
     yield "prefetch-batch", {"Records": [_job(MESSAGE_ID), _job("unknown")]}
     yield "sweep-schedule", _scheduled()
 
@@ -92,12 +95,15 @@ def _notification(*messages: Event, statuses: list[Event] | None = None) -> byte
 
 
 def _posted(body: bytes, *, encoded: bool = False) -> Event:
-    signature = hmac.new(APP_SECRET.encode(), body, hashlib.sha256).hexdigest()
-    headers = {"x-hub-signature-256": f"sha256={signature}"}
+    headers = _signed(body)
     if encoded:
         event = _request("POST", "/webhook", headers=headers, body=base64.b64encode(body).decode())
         return event | {"isBase64Encoded": True}
-    return _request("POST", "/webhook", headers={"content-type": "application/json", **headers}, body=body.decode())
+    return _request("POST", "/webhook", headers=JSON | headers, body=body.decode())
+
+
+def _signed(body: bytes) -> dict[str, str]:
+    return {"x-hub-signature-256": "sha256=" + hmac.new(APP_SECRET.encode(), body, hashlib.sha256).hexdigest()}
 
 
 def _handshake() -> dict[str, str]:
@@ -144,15 +150,19 @@ def _request(
 
 
 def _job(own_id: str) -> Event:
+    return _record("fetch", json.dumps({"message_id": own_id}), f"job-{own_id}")
+
+
+def _record(queue: str, body: str, record_id: str = "record") -> Event:
     """Give a record of https://docs.aws.amazon.com/lambda/latest/dg/with-sqs.html."""
     return {
-        "messageId": f"job-{own_id}",
+        "messageId": record_id,
         "receiptHandle": "handle",
-        "body": json.dumps({"message_id": own_id}),
+        "body": body,
         "attributes": {"ApproximateReceiveCount": "1", "SentTimestamp": f"{MOMENT}000"},
         "messageAttributes": {},
         "eventSource": "aws:sqs",
-        "eventSourceARN": "arn:aws:sqs:us-east-1:123456789012:fetch",
+        "eventSourceARN": f"arn:aws:sqs:us-east-1:123456789012:{queue}",
         "awsRegion": "us-east-1",
     }
 

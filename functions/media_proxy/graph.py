@@ -14,10 +14,10 @@ import requests
 import urllib3
 
 from inbound.errors import AccessTokenInvalid, GraphTimeout, GraphUnavailable, MediaUrlDead
+from inbound.outbound import Session
 from media_proxy import graph_errors, hosts
 from media_proxy.deadline import Deadline
 from media_proxy.graph_errors import Located
-from media_proxy.outbound import Session
 
 if TYPE_CHECKING:
     from inbound.config import FetchSettings

@@ -5,7 +5,6 @@ https://developers.facebook.com/documentation/business-messaging/whatsapp/suppor
 https://developers.facebook.com/docs/graph-api/guides/error-handling
 """
 
-import email.utils
 import json
 import math
 from collections.abc import Mapping
@@ -21,6 +20,7 @@ from inbound.errors import (
     RateLimited,
 )
 from inbound.media import sha256_hex
+from inbound.retry_after import seconds_asked
 
 TOKEN_CODES = frozenset({0, 102, 190})
 THROTTLE_CODES = frozenset({4, 17, 32, 341, 613, 80007, 80008, 130429, 131048, 131056})
@@ -102,7 +102,7 @@ def retry_after(headers: Mapping[str, str], now: float) -> int | None:
     https://developers.facebook.com/docs/graph-api/overview/rate-limiting#headers
     """
     lower = {name.lower(): value for name, value in headers.items()}
-    asked = _delay(lower.get("retry-after", ""), now)
+    asked = seconds_asked(lower.get("retry-after", ""), now)
     if asked is None:
         asked = _regain(lower.get("x-business-use-case-usage", ""))
     return None if asked is None else max(0, min(math.ceil(asked), LONGEST_WAIT))
@@ -155,16 +155,6 @@ def _integer(value: object) -> int | None:
 def _size(value: object) -> int | None:
     size = _integer(value)
     return size if size is not None and size >= 0 else None
-
-
-def _delay(value: str, now: float) -> float | None:
-    value = value.strip()
-    if value.isascii() and value.isdigit() and len(value) < 12:
-        return float(value)
-    try:
-        return email.utils.parsedate_to_datetime(value).timestamp() - now
-    except (ValueError, OverflowError):
-        return None
 
 
 def _regain(value: str) -> float | None:

@@ -10,9 +10,9 @@ import urllib3
 from inbound.cached import Cached
 from inbound.errors import InternalError, Unauthenticated
 from inbound.observability import logger, metrics
+from inbound.outbound import Session
 from media_proxy import jwks
 from media_proxy.jwks import NotAKeySet, PublishedKey
-from media_proxy.outbound import Session
 
 if TYPE_CHECKING:
     from media_proxy.jwks import PublicKey

@@ -32,6 +32,7 @@ from inbound.observability import logger, metrics, reticent
 from inbound.problems import problem
 from webhook import binding, payload, signature
 from webhook.intake import Intake
+from webhook.outbox import Outbox
 
 # Meta sends at most 3 MB: https://developers.facebook.com/documentation/business-messaging/whatsapp/webhooks/overview
 LARGEST_BODY = 3 * 1024 * 1024
@@ -47,6 +48,12 @@ def intake() -> Intake:
     return Intake(messages.connect(settings.table_name), bucket=settings.bucket_name, queue_url=settings.queue_url)
 
 
+@cache
+def outbox() -> Outbox | None:
+    """Give the process's way to the CRM's own webhook, if there is one."""
+    return Outbox(settings.forward_queue_url, settings.bucket_name) if settings.forward_queue_url else None
+
+
 @app.get("/webhook")
 def verify() -> Response[str]:
     """Echo Meta's challenge when the verify token is one of an app's."""
@@ -60,12 +67,14 @@ def verify() -> Response[str]:
 
 @app.post("/webhook")
 def receive() -> Response[str]:
-    """Store a notification and queue its media; 200 means that both are done."""
-    body = raw_body(app.current_event.raw_event)
-    signed_by = authenticate(body, app.current_event.headers.get("x-hub-signature-256", ""))
+    """Store a notification and queue its media, and itself where it is forwarded; 200 means that all is done."""
+    body, headers = raw_body(app.current_event.raw_event), app.current_event.headers
+    signed_by = authenticate(body, headers.get("x-hub-signature-256", ""))
     delivery = payload.Delivery(body, min(signed_by), time.time_ns() // 1_000_000, settings.retention_days)
     records = binding.permitted(payload.parse(delivery), signed_by, apps.get(), delivery)
     intake().accept(records.kept, delivery)
+    if to_crm := outbox():
+        to_crm.send(body, headers)
     count(records)
     return Response(200, content_types.TEXT_PLAIN, "")
 

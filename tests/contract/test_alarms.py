@@ -8,9 +8,9 @@ import pytest
 from inbound.problems import TABLE
 from local.template import functions, load
 from media_proxy.success import counted
-from tests.contract.test_template import PHYSICAL, ROOT
+from tests.contract.test_template import FORWARD, PHYSICAL, ROOT
 
-TEMPLATE = load({}, PHYSICAL)
+TEMPLATE = load({"ForwardUrl": FORWARD}, PHYSICAL)
 ALARMS: dict[str, dict[str, Any]] = TEMPLATE.of_type("AWS::CloudWatch::Alarm")
 EVERY_ALARM = pytest.mark.parametrize("name", sorted(ALARMS))
 SERVICES = {own.environment["POWERTOOLS_SERVICE_NAME"]: own for own in functions(TEMPLATE).values()}

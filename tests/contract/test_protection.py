@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from local.template import Template, functions, load, routes
-from tests.contract.test_template import PHYSICAL, RESOURCES, ROOT
+from tests.contract.test_template import FORWARD, PHYSICAL, RESOURCES, ROOT
 from tests.permissions import role_of
 
 KEY = "arn:aws:kms:eu-west-1:123456789012:key/own"
@@ -21,8 +21,10 @@ OWN_DOMAINS = {
     "EdgeDomain": EDGE,
     "EdgeCertificateArn": "arn:aws:acm:us-east-1:123456789012:certificate/e",
 }
-PLAIN = load({}, {**PHYSICAL, "HttpApi.ApiEndpoint": "https://a1.execute-api.eu-west-1.amazonaws.com"})
-WITH_KEY = load({"KmsKeyArn": KEY}, {**PHYSICAL, "KeyPolicy": POLICY_OF_KEY})
+PLAIN = load(
+    {"ForwardUrl": FORWARD}, {**PHYSICAL, "HttpApi.ApiEndpoint": "https://a1.execute-api.eu-west-1.amazonaws.com"}
+)
+WITH_KEY = load({"KmsKeyArn": KEY, "ForwardUrl": FORWARD}, {**PHYSICAL, "KeyPolicy": POLICY_OF_KEY})
 WITH_DOMAINS = load(OWN_DOMAINS, {**PHYSICAL, "ApiDomainName.RegionalDomainName": "d-1.execute-api"})
 
 

@@ -3,13 +3,16 @@
 import json
 import re
 from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic import ValidationError
 
 from inbound.config import (
     FetchSettings,
+    ForwardSettings,
     MediaSettings,
     ProxySettings,
     Settings,
@@ -21,8 +24,10 @@ from local.template import api_cors, edge_behaviours, functions, load, queue_att
 from signing_key import app
 from signing_key.ceremony import Wish
 from tests import permissions
+from webhook.parcel import object_key
 
 ROOT = Path(__file__).parents[2]
+FORWARD = "https://crm.example.com/webhook"
 ORIGINS = "https://crm.example.com,http://localhost:3000"
 PHYSICAL = {
     "AWS::AccountId": "123456789012",
@@ -39,6 +44,12 @@ PHYSICAL = {
     "FetchPolicy": "arn:fetch",
     "FetchQueue": "https://sqs/fetch",
     "FetchQueue.Arn": "arn:queue",
+    "ForwardDeadLetterQueue": "https://sqs/not-taken",
+    "ForwardDeadLetterQueue.Arn": "arn:not-taken",
+    "ForwardLog.Arn": "arn:log:forward",
+    "ForwardQueue": "https://sqs/forward",
+    "ForwardQueue.Arn": "arn:forward",
+    "ForwardingPolicy": "arn:forwarding",
     "GraphSecret": "arn:graph",
     "HttpApiLog.Arn": "arn:log:api",
     "MediaProxyLog.Arn": "arn:log:media",
@@ -52,15 +63,23 @@ PHYSICAL = {
     "Table.Arn": "arn:table",
     "WebhookLog.Arn": "arn:log:webhook",
 }
-TEMPLATE = load({"AllowedOrigins": ORIGINS}, PHYSICAL)
+TEMPLATE = load({"AllowedOrigins": ORIGINS, "ForwardUrl": FORWARD}, PHYSICAL)
 RESOURCES: dict[str, dict[str, Any]] = TEMPLATE.document["Resources"]
 SETTINGS: dict[str, type[Settings]] = {
     "WebhookFunction": WebhookSettings,
+    "ForwardFunction": ForwardSettings,
     "PrefetchFunction": FetchSettings,
     "MediaProxyFunction": ProxySettings,
     "SweepFunction": SweepSettings,
     "SigningKeyFunction": SigningKeySettings,
 }
+WORKERS = pytest.mark.parametrize(
+    ("function", "queue", "dead"),
+    [
+        ("PrefetchFunction", "FetchQueue", "FetchDeadLetterQueue"),
+        ("ForwardFunction", "ForwardQueue", "ForwardDeadLetterQueue"),
+    ],
+)
 EVERY_FUNCTION = pytest.mark.parametrize("name", sorted(functions(TEMPLATE)))
 
 
@@ -211,7 +230,7 @@ def test_only_our_distribution_reads_the_bucket_and_only_media() -> None:
     }
 
 
-@pytest.mark.parametrize("name", ["BucketPolicy", "QueuePolicy"])
+@pytest.mark.parametrize("name", ["BucketPolicy", "QueuePolicy", "ForwardQueuePolicy"])
 def test_nobody_comes_without_tls(name: str) -> None:
     denied = [own for own in properties(name)["PolicyDocument"]["Statement"] if own["Effect"] == "Deny"]
 
@@ -220,26 +239,110 @@ def test_nobody_comes_without_tls(name: str) -> None:
     assert denied[0]["Action"] in ("s3:*", "sqs:*")
 
 
-def test_a_job_in_progress_is_not_handed_out_twice() -> None:
-    worker = functions(TEMPLATE)["PrefetchFunction"]
+@WORKERS
+def test_a_job_in_progress_is_not_handed_out_twice(function: str, queue: str, dead: str) -> None:
+    worker = functions(TEMPLATE)[function]
 
-    assert int(queue_attributes(TEMPLATE, "FetchQueue")["VisibilityTimeout"]) >= 6 * worker.timeout
-
-
-def test_failed_jobs_reach_the_dead_letter_queue_and_only_they_do() -> None:
-    queue, dead = RESOURCES["FetchQueue"]["Properties"], properties("FetchDeadLetterQueue")
-
-    assert queue["RedrivePolicy"]["deadLetterTargetArn"] == {"Fn::GetAtt": "FetchDeadLetterQueue.Arn"}
-    assert dead["RedriveAllowPolicy"]["redrivePermission"] == "byQueue"
-    name = TEMPLATE.resolve(queue["QueueName"])
-    assert dead["RedriveAllowPolicy"]["sourceQueueArns"] == [f"arn:aws:sqs:eu-west-1:123456789012:{name}"]
+    assert int(queue_attributes(TEMPLATE, queue)["VisibilityTimeout"]) >= 6 * worker.timeout
+    assert dead in RESOURCES
 
 
-def test_one_bad_job_does_not_fail_its_batch() -> None:
-    mapping = RESOURCES["PrefetchFunction"]["Properties"]["Events"]["Jobs"]["Properties"]
+@WORKERS
+def test_failed_jobs_reach_the_dead_letter_queue_and_only_they_do(function: str, queue: str, dead: str) -> None:
+    declared, letters = RESOURCES[queue]["Properties"], properties(dead)
 
+    assert RESOURCES[function]
+    assert declared["RedrivePolicy"]["deadLetterTargetArn"] == {"Fn::GetAtt": f"{dead}.Arn"}
+    assert letters["RedriveAllowPolicy"]["redrivePermission"] == "byQueue"
+    name = TEMPLATE.resolve(declared["QueueName"])
+    assert letters["RedriveAllowPolicy"]["sourceQueueArns"] == [f"arn:aws:sqs:eu-west-1:123456789012:{name}"]
+
+
+@WORKERS
+def test_one_bad_job_does_not_fail_its_batch(function: str, queue: str, dead: str) -> None:
+    (mapping,) = (own["Properties"] for own in RESOURCES[function]["Properties"]["Events"].values())
+
+    assert mapping["Queue"] == {"Fn::GetAtt": f"{queue}.Arn"}
+    assert dead in RESOURCES
     assert mapping["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
-    assert mapping["BatchSize"] <= 2
+    assert mapping["BatchSize"] <= 5
+
+
+def test_a_batch_of_notifications_that_nobody_answers_fits_into_the_timeout() -> None:
+    mapping = RESOURCES["ForwardFunction"]["Properties"]["Events"]["Notifications"]["Properties"]
+
+    assert mapping["BatchSize"] * sum(forward_timeouts()) < functions(TEMPLATE)["ForwardFunction"].timeout
+
+
+def forward_timeouts() -> tuple[float, float]:
+    """Read them from the source: the module itself wants an environment."""
+    source = (ROOT / "functions/webhook/forward.py").read_text("utf-8")
+    connect, read = re.search(r"^TIMEOUTS = \(([\d.]+), ([\d.]+)\)", source, re.MULTILINE).groups()  # type: ignore[union-attr]
+    return float(connect), float(read)
+
+
+def test_a_body_in_the_bucket_outlives_what_points_to_it() -> None:
+    rules = {rule["Id"]: rule for rule in properties("Bucket")["LifecycleConfiguration"]["Rules"]}
+    queues = ("ForwardQueue", "ForwardDeadLetterQueue")
+    kept = [int(queue_attributes(TEMPLATE, name)["MessageRetentionPeriod"]) for name in queues]
+
+    assert object_key(b"").startswith(rules["forwarded"]["Prefix"])
+    assert rules["forwarded"]["ExpirationInDays"] * 24 * 3600 > max(kept)
+
+
+def test_without_an_address_there_is_nothing_of_forwarding() -> None:
+    template = load({}, PHYSICAL)
+    kinds = {own["Type"] for own in RESOURCES.values()}
+    without, with_address = ({name for kind in kinds for name in own.of_type(kind)} for own in (template, TEMPLATE))
+
+    assert with_address - without == {
+        "ForwardDeadLetterAlarm",
+        "ForwardDeadLetterQueue",
+        "ForwardDelayAlarm",
+        "ForwardFunction",
+        "ForwardLog",
+        "ForwardQueue",
+        "ForwardQueuePolicy",
+        "ForwardRole",
+        "ForwardingPolicy",
+    }
+    assert functions(template)["WebhookFunction"].environment["FORWARD_QUEUE_URL"] == ""
+    assert not [need for need in permissions.granted(template, "WebhookFunction") if "forward" in need.resource]
+
+
+@pytest.mark.parametrize(
+    ("url", "taken"),
+    [
+        ("", True),
+        (FORWARD, True),
+        ("https://crm.example.com:8443/hooks/whatsapp?key=1", True),
+        ("https://crm.example.com", True),
+        ("http://crm.example.com/", False),
+        ("https://user:word@crm.example.com/", False),
+        ("https://crm.example.com/#x", False),
+        ("https://crm example.com/", False),
+        ("crm.example.com", False),
+    ],
+)
+def test_the_template_takes_an_address_when_the_function_does(url: str, taken: bool) -> None:
+    pattern = TEMPLATE.document["Parameters"]["ForwardUrl"]["AllowedPattern"]
+    settings = {"bucket_name": "b", "forward_queue_url": "q", "forward_url": url}
+
+    assert bool(re.fullmatch(pattern, url)) == taken
+    if url.startswith("https"):
+        with nullcontext() if taken else pytest.raises(ValidationError):
+            ForwardSettings.model_validate(settings)
+
+
+def test_the_forwarder_takes_what_is_queued_and_reads_no_media() -> None:
+    assert granted("ForwardFunction") == {
+        "arn:forward": {f"sqs:{verb}" for verb in POLLED} | {"sqs:ChangeMessageVisibility"},
+        "arn:aws:s3:::bucket/forward/*": {"s3:GetObject"},
+        "arn:log:forward": {"logs:CreateLogStream", "logs:PutLogEvents"},
+    }
+
+
+POLLED = ("ReceiveMessage", "DeleteMessage", "GetQueueAttributes")
 
 
 def test_the_media_proxy_answers_before_the_api_gives_up() -> None:
@@ -332,10 +435,10 @@ def test_the_secret_is_there_before_the_keys_are_made_and_after_they_are_removed
     assert variables["SIGNING_KEY_SECRET_ID"] == {"Ref": "SigningKeySecret"}
 
 
-def test_the_webhook_writes_raw_text_only_and_reads_no_media() -> None:
+def test_the_webhook_writes_what_meta_said_and_reads_no_media() -> None:
     rights = {resource: actions for resource, actions in granted("WebhookFunction").items() if ":s3:" in resource}
 
-    assert rights == {"arn:aws:s3:::bucket/raw/*": {"s3:PutObject"}}
+    assert rights == {f"arn:aws:s3:::bucket/{prefix}/*": {"s3:PutObject"} for prefix in ("raw", "forward")}
 
 
 def test_a_new_stack_lets_nobody_in() -> None:

@@ -270,8 +270,11 @@ def later(seconds: int) -> int:
 
 
 @contextmanager
-def running_system(logs: Path) -> Iterator[System]:
-    """Start a whole system whose handlers log to a file, and end it; fail when a secret or a person's data came out."""
+def running_system(logs: Path, *, background: bool = False, **parameters: str) -> Iterator[System]:
+    """Start a whole system whose handlers log to a file, and end it; fail when a secret or a person's data came out.
+
+    `parameters` are the template's.
+    """
     moto = Moto(STATE / "tmp")
     try:
         moto.wait()
@@ -281,7 +284,7 @@ def running_system(logs: Path) -> Iterator[System]:
         proxy = AwsProxy(direct, witness)
         server = serve(proxy, 0)
         access = Access({ENDPOINT: server.url}, secret="secret-access-key-of-the-tests")
-        options = Options(api_port=0, access=access, logs=logs, background=False)
+        options = Options(api_port=0, access=access, logs=logs, background=background, parameters=parameters)
         with running_stack(options) as stack, watched(stack, witness):
             yield System(stack, proxy, direct, witness)
         server.close()

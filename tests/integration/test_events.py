@@ -29,7 +29,12 @@ def test_the_files_are_those_that_the_tool_writes() -> None:
 
 
 def test_every_event_has_an_outcome() -> None:
-    assert {path.stem for path in events.FOLDER.glob("*.json")} == {*OUTCOMES, "prefetch-batch", "sweep-schedule"}
+    assert {path.stem for path in events.FOLDER.glob("*.json")} == {
+        *OUTCOMES,
+        "forward-batch",
+        "prefetch-batch",
+        "sweep-schedule",
+    }
 
 
 @pytest.mark.parametrize("name", OUTCOMES)

@@ -11,14 +11,17 @@ import pytest
 
 from inbound.media import message_id
 from local import faults
+from local.event_sources import record_of
+from local.server import serve
 from local.stack import STATE
 from local.template import load
 from tests import builders
 from tests.builders import Sample
+from tests.integration.crm import Crm
 from tests.integration.system import LOGS, System, later, running_system
 from tests.permissions import Permission, granted, lacking, superfluous, used_by_aws, with_names
 
-DECLARED = load().of_type("AWS::Serverless::Function")
+DECLARED = load({"ForwardUrl": "https://crm.example.com/"}).of_type("AWS::Serverless::Function")
 EVERY_FUNCTION = pytest.mark.parametrize("name", sorted(name for name, own in DECLARED.items() if own.get("Events")))
 # One of each class of objects, which have a prefix of the bucket each: inline, pdf, file.
 CLASSES = (builders.PHOTO, builders.BROCHURE, builders.NOTE)
@@ -28,8 +31,10 @@ FOR_THE_WORKER = 17 * builders.MIB
 
 @pytest.fixture(scope="module")
 def toured() -> Iterator[System]:
-    with running_system(STATE / f"tour-{LOGS.name}") as system:
+    crm = Crm()
+    with serve(crm) as server, running_system(STATE / f"tour-{LOGS.name}", ForwardUrl=server.url) as system:
         webhook(system)
+        forwarder(system, crm)
         views(system)
         worker(system)
         sweeper(system)
@@ -44,6 +49,20 @@ def webhook(system: System) -> None:
     body = builders.notification(picture, stand_in, too_large, builders.text_message(), phone_number_id=number)
     assert system.post(body).status_code == 200
     assert "raw_s3_key" in system.message(message_id(number, too_large["id"]))
+
+
+def forwarder(system: System, crm: Crm) -> None:
+    """Let the CRM refuse a notification that is too large for the queue, and then take it."""
+    url, sqs = system.stack.template.resolve({"Ref": "ForwardQueue"}), system.client("sqs")
+    sqs.purge_queue(QueueUrl=url)
+    large = builders.wire(builders.notification(builders.text_message())) + b" " * 200_000
+    assert system.post(large).status_code == 200
+    (message,) = sqs.receive_message(QueueUrl=url, MessageSystemAttributeNames=["All"])["Messages"]
+    event = {"Records": [record_of(message, "arn:aws:sqs:us-east-1:123456789012:forward", "us-east-1")]}
+    crm.answers.append((503, {}))
+    refused, taken = (system.stack.functions.invoke("ForwardFunction", event) for _ in range(2))
+    assert (len(refused["batchItemFailures"]), taken["batchItemFailures"]) == (1, [])
+    assert crm.bodies() == [large]
 
 
 def views(system: System) -> None:

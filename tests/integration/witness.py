@@ -39,6 +39,9 @@ VOCABULARY = "".join(
 PRESENTED = ("authorization", "x-hub-signature-256", "cookie")
 IN_QUERY = ("token", "hub.verify_token")
 KEYS = re.compile(rb'"(?:pk|sk|gsi1pk|gsi1sk|gsi2pk|gsi2sk)":\s*\{"S":\s*"((?:[^"\\]|\\.)*)"')
+FORWARDING = "-forwardqueue"  # the one queue that carries what Meta said, for that is what it is for
+PARCEL = {"delivery_id", "headers", "body", "s3_key"}
+PASSED_ON = {"content-type", "x-hub-signature", "x-hub-signature-256"}
 JOB = re.compile(r'\{"message_id": "[a-z0-9]{26}"\}')
 # Meta's codes are short numbers; the function's name comes with Powertools' count of cold starts.
 DIMENSIONS = {"service": r"\w+", "graph_code": r"-?\d{1,7}", "function_name": r"\w+"}
@@ -204,9 +207,18 @@ class Witness:
 
     def _look_at_jobs(self, body: bytes) -> None:
         sent = json.loads(body)
+        if sent["QueueUrl"].endswith(FORWARDING):
+            self._look_at_parcel(json.loads(sent["MessageBody"]))
+            return
         for entry in sent.get("Entries", [sent]):
             if JOB.fullmatch(entry["MessageBody"]) is None or "MessageAttributes" in entry:
                 self.leaks.append(Leak("a job", f"{len(entry['MessageBody'])} characters that are not a message id"))
+
+    def _look_at_parcel(self, parcel: Json) -> None:
+        if not parcel.keys() <= PARCEL or not parcel["headers"].keys() <= PASSED_ON:
+            self.leaks.append(Leak("a parcel", "more than the body and its headers"))
+        around = json.dumps({**parcel, "body": None, "headers": parcel["headers"].get("content-type")})
+        self._look("a parcel, around its body", around, self.secrets, self.personal)
 
 
 @contextmanager

@@ -5,6 +5,7 @@ from pydantic import ValidationError
 
 from inbound.config import (
     FetchSettings,
+    ForwardSettings,
     MediaSettings,
     ProxySettings,
     Settings,
@@ -17,6 +18,7 @@ QUEUE = "https://sqs.eu-central-1.amazonaws.com/1/queue"
 COMMON = {"TABLE_NAME": "table", "QUEUE_URL": QUEUE}
 STORING = {**COMMON, "BUCKET_NAME": "bucket", "RETENTION_DAYS": "365"}
 WEBHOOK = {**STORING, "APPS_SECRET_ID": "apps"}
+FORWARD = {"BUCKET_NAME": "bucket", "FORWARD_QUEUE_URL": QUEUE, "FORWARD_URL": "https://crm.example.com/hook?key=1"}
 FETCH = {
     **STORING,
     "GRAPH_SECRET_ID": "graph",
@@ -42,8 +44,8 @@ MEDIA: list[tuple[type[MediaSettings], dict[str, str]]] = [
     (ProxySettings, PROXY),
     (SweepSettings, SWEEP),
 ]
-ALL = [*MEDIA, (SigningKeySettings, SIGNING_KEY)]
-EVERY_NAME = {*WEBHOOK, *PROXY}
+ALL = [*MEDIA, (SigningKeySettings, SIGNING_KEY), (ForwardSettings, FORWARD)]
+EVERY_NAME = {*WEBHOOK, *PROXY, *FORWARD}
 OPTIONAL = {"NO_STORAGE_NUMBERS", "JWKS_URL", "JWT_ISSUER", "JWT_AUDIENCE"}
 
 
@@ -68,7 +70,35 @@ def test_the_webhook_reads_its_environment(environment: pytest.MonkeyPatch) -> N
         "retention_days": 365,
         "queue_url": QUEUE,
         "apps_secret_id": "apps",
+        "forward_queue_url": None,
     }
+
+
+@pytest.mark.parametrize(("text", "url"), [("", None), (QUEUE, QUEUE)])
+def test_the_webhook_forwards_only_where_there_is_a_queue(
+    environment: pytest.MonkeyPatch, text: str, url: str | None
+) -> None:
+    setting(environment, {**WEBHOOK, "FORWARD_QUEUE_URL": text})
+
+    assert WebhookSettings.from_environment().forward_queue_url == url
+
+
+def test_the_forwarder_reads_its_environment(environment: pytest.MonkeyPatch) -> None:
+    setting(environment, FORWARD)
+
+    assert ForwardSettings.from_environment().model_dump() == {
+        "bucket_name": "bucket",
+        "forward_queue_url": QUEUE,
+        "forward_url": "https://crm.example.com/hook?key=1",
+    }
+
+
+@pytest.mark.parametrize("url", ["", "http://crm.example.com/hook", "https://user:word@crm.example.com/", "crm"])
+def test_nothing_is_forwarded_in_the_open(environment: pytest.MonkeyPatch, url: str) -> None:
+    setting(environment, {**FORWARD, "FORWARD_URL": url})
+
+    with pytest.raises(ValidationError, match="forward_url"):
+        ForwardSettings.from_environment()
 
 
 def test_the_proxy_reads_its_environment(environment: pytest.MonkeyPatch) -> None:

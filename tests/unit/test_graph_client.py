@@ -34,11 +34,11 @@ from inbound.errors import (
     MediaUrlDead,
     RateLimited,
 )
+from inbound.outbound import USER_AGENT
 from local.server import serve
 from media_proxy.deadline import Deadline
 from media_proxy.graph import LARGEST_ANSWER, MOST_REDIRECTS, Graph
 from media_proxy.graph_errors import Located
-from media_proxy.outbound import USER_AGENT
 from tests.builders import PHOTO
 
 if TYPE_CHECKING:

@@ -30,7 +30,7 @@ def test_without_variables_port_8080_and_the_simulator_are_chosen() -> None:
 
 
 def test_empty_variables_count_as_absent() -> None:
-    names = ("API_PORT", "GRAPH_URL", "GRAPH_TOKEN", "AWS_ENDPOINT_URL", "AWS_REGION")
+    names = ("API_PORT", "GRAPH_URL", "GRAPH_TOKEN", "FORWARD_URL", "AWS_ENDPOINT_URL", "AWS_REGION")
 
     assert options_from(dict.fromkeys(names, "")) == options_from({})
 
@@ -72,6 +72,33 @@ def test_another_graph_may_send_media_from_its_own_origin_only() -> None:
 
 def test_metas_own_graph_keeps_metas_hosts() -> None:
     assert graph_parameters("https://graph.facebook.com") == {"GraphUrl": "https://graph.facebook.com"}
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["http://127.0.0.1:9000/hooks?key=1", "http://localhost", "http://[::1]:9000/", "https://crm.example.com/hook"],
+)
+def test_a_crms_own_webhook_becomes_the_templates_parameter(url: str) -> None:
+    assert options_from({"FORWARD_URL": url}).parameters == {"ForwardUrl": url}
+    assert options_from({}).parameters == {}
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "crm.example.com/hook",
+        "http://crm.example.com/hook",
+        "http://127.0.0.1.example.com/",
+        "http://[::1",
+        "https://user:hush@crm.example.com/",
+        "https://crm.example.com/#there",
+        "ftp://127.0.0.1/",
+    ],
+)
+def test_what_customers_wrote_goes_nowhere_in_the_open(url: str) -> None:
+    with pytest.raises(BadSetting, match="FORWARD_URL") as told:
+        options_from({"FORWARD_URL": url})
+    assert "hush" not in str(told.value)
 
 
 def test_emulators_are_taken_over_with_their_credentials() -> None:

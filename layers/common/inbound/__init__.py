@@ -9,5 +9,7 @@ messages       the table's items (PynamoDB)
 media          ids, keys and the one rule that finds a media id (pure)
 errors         what can go wrong, as facts (pure)
 problems       errors as HTTP answers: the one table (pure)
+outbound       how we ask others over HTTP
+retry_after    the header of that name (pure)
 observability  logger and metrics
 """

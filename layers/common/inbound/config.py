@@ -21,8 +21,8 @@ OptionalText = Annotated[str | None, BeforeValidator(_absent_when_empty)]
 Origin = Annotated[str, Field(pattern=r"^https?://[^/?#@\\\s]+$")]
 # A host suffix of two labels at least, or an exact origin: an entry such as "." or "com" would open half the world.
 MediaHost = Annotated[str, Field(pattern=r"^(\.?[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)+|https?://[^/?#@\\\s]+/?)$")]
-# Whoever can change the answer lets in whom they like, so it comes over TLS, or from this very machine.
-JwksUrl = Annotated[
+# What is asked there must be trusted, and what is sent there is private: over TLS, or on this very machine.
+TrustedUrl = Annotated[
     str, Field(pattern=r"^(https://[^/?#@\\\s]+|http://(127\.0\.0\.1|localhost|\[::1\])(:\d{1,5})?)(/[^#\\\s]*)?$")
 ]
 
@@ -54,9 +54,18 @@ class StoringSettings(MediaSettings):
 
 
 class WebhookSettings(StoringSettings):
-    """The webhook function's environment."""
+    """The webhook function's environment. Without a `forward_queue_url` nothing is forwarded."""
 
     apps_secret_id: str
+    forward_queue_url: OptionalText = None
+
+
+class ForwardSettings(Settings):
+    """The environment of the function that forwards to the CRM's own webhook."""
+
+    bucket_name: str
+    forward_queue_url: str
+    forward_url: TrustedUrl
 
 
 class FetchSettings(StoringSettings):
@@ -75,7 +84,7 @@ class ProxySettings(FetchSettings):
 
     signing_key_secret_id: str
     edge_url: Origin
-    jwks_url: Annotated[JwksUrl | None, BeforeValidator(_absent_when_empty)] = None
+    jwks_url: Annotated[TrustedUrl | None, BeforeValidator(_absent_when_empty)] = None
     jwt_issuer: OptionalText = None
     jwt_audience: OptionalText = None
 

@@ -7,6 +7,7 @@ InboundError
 │   ├── BodyTooLarge            larger than Meta ever sends
 │   ├── SignatureInvalid        missing or wrong
 │   └── NotConfigured           no app secret yet: fail closed
+├── ForwardFailed               the CRM's own webhook did not take a notification; never told over HTTP
 ├── SigningKeyError             CloudFormation's request for signing keys is refused; never told over HTTP
 │   ├── RequestInvalid          a field is missing or malformed
 │   ├── TooManySigningKeys      more than CloudFront takes are still needed
@@ -78,6 +79,21 @@ class NotConfigured(WebhookError):
     """No app secret is stored yet, so nothing can be trusted."""
 
     code = "not_configured"
+
+
+class ForwardFailed(InboundError):
+    """The CRM's webhook did not take what was forwarded; it is tried again later.
+
+    `kind` says how: the class of its status (`3xx`, `4xx`, `5xx`; `1xx` for what is none), or `network`; or why there
+    was nothing to send: `body`, `unreadable`. `retry_after` is in seconds, when it was asked for.
+    """
+
+    code = "forward_failed"
+
+    def __init__(self, detail: str, *, kind: str, retry_after: float | None = None) -> None:
+        super().__init__(detail)
+        self.kind = kind
+        self.retry_after = retry_after
 
 
 class SigningKeyError(InboundError):
