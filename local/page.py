@@ -5,9 +5,11 @@ GET  /simulator/config    what the page must know: addresses, media token, kinds
 POST /simulator/send      a form (multipart): kind, file or media_id and mime_type, filename, caption, text,
                           name, wa_id, fault
 GET  /simulator/messages  the newest messages of the number, from the table
+GET  /simulator/events    the newest events that went to the event bus, the oldest first
 """
 
 import mimetypes
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from io import BytesIO
 from pathlib import Path
@@ -47,6 +49,7 @@ _ROUTES = Map(
         Rule("/simulator/config", endpoint="config", methods=["GET"]),
         Rule("/simulator/send", endpoint="send", methods=["POST"]),
         Rule("/simulator/messages", endpoint="messages", methods=["GET"]),
+        Rule("/simulator/events", endpoint="events", methods=["GET"]),
     ]
 )
 
@@ -98,6 +101,7 @@ class Page:
         api_url: str,
         edge_url: str,
         media_token: str,
+        events: Callable[[], Sequence[Any]] = list,
         own_graph: bool = True,
     ) -> None:
         self.url = ""
@@ -108,6 +112,7 @@ class Page:
         self._api_url = api_url
         self._edge_url = edge_url
         self._media_token = media_token
+        self._events_heard = events
         self._own_graph = own_graph
 
     def _answer(self, request: Request) -> Response:
@@ -164,6 +169,9 @@ class Page:
 
     def _messages(self, _: Request) -> Response:
         return _json(newest_messages(self._dynamodb, self._table, self._meta.number.phone_number_id))
+
+    def _events(self, _: Request) -> Response:
+        return _json(self._events_heard())
 
     def _send(self, request: Request) -> Response:
         outgoing = self._outgoing(request)

@@ -11,6 +11,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
+from inbound.event_names import MESSAGE_STORED
 from inbound.media import MEDIA_TYPES, MediaObject, contact_id, digest, key_part, media_objects, message_id
 from webhook import nesting
 
@@ -340,6 +341,7 @@ def _message_attributes(message: Json, wamid: str, media: list[MediaObject], abo
     attributes: dict[str, Any] = {
         "pk": f"MSG#{own_id}",
         "sk": "MESSAGE",
+        "event": None if kind in OUTSIDE_LISTING else MESSAGE_STORED,
         "message_id": own_id,
         "wamid": _clean(wamid),
         "phone_number_id": _clean(about.number),
