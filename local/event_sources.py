@@ -50,9 +50,7 @@ log = logging.getLogger(__name__)
 
 
 @contextmanager
-def running(
-    template: Template, access: Access, functions: Invoker, relays: Sequence[Relay] = ()
-) -> Iterator[None]:
+def running(template: Template, access: Access, functions: Invoker, relays: Sequence[Relay] = ()) -> Iterator[None]:
     """Hand messages to functions and call the scheduled ones, as the template says, and let pipes flow, until left.
 
     After that no message is taken any more; a batch in progress is ended by its function, or stays in the queue. An

@@ -86,7 +86,9 @@ PRESETS: dict[str, Preset] = {
 
 
 class Page:
-    """The page's server. `app` is its WSGI application; `url`, where it is served, is set once known.
+    """The page's server. `app` is its WSGI application; `url`, where it is served, and `heard` are set once known.
+
+    `heard` gives the events that went to the event bus.
 
     `own_graph` is False when another Graph is in use: then files cannot be uploaded nor faults chosen, and a
     media id that the other Graph knows is sent instead.
@@ -101,10 +103,10 @@ class Page:
         api_url: str,
         edge_url: str,
         media_token: str,
-        events: Callable[[], Sequence[Any]] = list,
         own_graph: bool = True,
     ) -> None:
         self.url = ""
+        self.heard: Callable[[], Sequence[Any]] = list
         self.app = _Request.application(self._answer)
         self._meta = meta
         self._dynamodb = dynamodb
@@ -112,7 +114,6 @@ class Page:
         self._api_url = api_url
         self._edge_url = edge_url
         self._media_token = media_token
-        self._events_heard = events
         self._own_graph = own_graph
 
     def _answer(self, request: Request) -> Response:
@@ -171,7 +172,7 @@ class Page:
         return _json(newest_messages(self._dynamodb, self._table, self._meta.number.phone_number_id))
 
     def _events(self, _: Request) -> Response:
-        return _json(self._events_heard())
+        return _json(self.heard())
 
     def _send(self, request: Request) -> Response:
         outgoing = self._outgoing(request)

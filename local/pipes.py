@@ -32,8 +32,10 @@ if TYPE_CHECKING:
 
 PAUSE = 0.5
 """Seconds between two looks at a stream in which nothing was new."""
-MOST = 500
+MOST = 100
 """Records that are read at once."""
+PACE = 0.05
+"""Seconds between two batches of events: after a POST of a thousand messages, the handlers need the processor more."""
 HEARD = 500
 """Events that are remembered for the simulator page."""
 LOST_PLACE = frozenset({"ExpiredIteratorException", "ResourceNotFoundException", "TrimmedDataAccessException"})
@@ -70,9 +72,9 @@ def fits(pattern: Mapping[str, Any], value: Any) -> bool:
 
 def _follows(value: Any, rule: Any) -> bool:
     if isinstance(rule, str):
-        return bool(value == rule)
+        return isinstance(value, str) and value == rule
     if rule in ({"exists": True}, {"exists": False}):
-        return (value is not None) == rule["exists"]
+        return (value is not None) is rule["exists"]
     raise TemplateError(f"the local run does not know the rule {rule!r} of an event pattern")
 
 
@@ -134,6 +136,7 @@ class Relay:
             passing = [record for record in records if passes(self._pipe, record)]
             for batch in chunks(passing, self._pipe.batch_size):
                 self._deliver([entry(self._pipe, record) for record in batch], stopping)
+                stopping.wait(PACE)
             if stopping.is_set():
                 break
             self._stream.go_on(shard, place)

@@ -51,7 +51,7 @@ from local.options import (
     secret_values,
 )
 from local.page import Page
-from local.pipes import Relay, relays
+from local.pipes import Event, Relay, relays
 from local.server import PortTaken, Server, serve
 from local.template import Function, Template
 
@@ -104,6 +104,10 @@ class Stack:
     def alive(self) -> bool:
         """Whether every process that nothing replaces is running."""
         return self.moto is None or self.moto.alive
+
+    def events(self) -> list[Event]:
+        """Give the newest events that went to the event bus, the oldest first; no pipe, no events."""
+        return [event for relay in self.relays for event in list(relay.heard)]
 
     @contextmanager
     def background(self) -> Iterator[None]:
@@ -288,10 +292,10 @@ def _open(places: _Places, stack: Stack, public_key: str, *, own_graph: bool) ->
         api_url=stack.api_url,
         edge_url=stack.edge_url,
         media_token=stack.media_token,
-        events=lambda: [event for relay in stack.relays for event in list(relay.heard)],
         own_graph=own_graph,
     )
     edge.url, page.url = stack.edge_url, stack.page_url
+    page.heard = stack.events
     places.graph.app, places.edge.app, places.page.app = stack.meta.app, edge.app, page.app
     places.api.app = Gateway(templates.routes(template), templates.api_cors(template), stack.functions).app
 
