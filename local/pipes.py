@@ -42,6 +42,8 @@ LOST_PLACE = frozenset({"ExpiredIteratorException", "ResourceNotFoundException",
 
 Record = Mapping[str, Any]
 """A record of a stream: eventName, and under dynamodb the Keys, NewImage and OldImage in DynamoDB's typed form."""
+Entry = Mapping[str, str]
+"""An entry of PutEvents."""
 Event = dict[str, Any]
 """An event as it reaches a target of the bus."""
 
@@ -78,7 +80,7 @@ def _follows(value: Any, rule: Any) -> bool:
     raise TemplateError(f"the local run does not know the rule {rule!r} of an event pattern")
 
 
-def entry(pipe: Pipe, record: Record) -> dict[str, str]:
+def entry(pipe: Pipe, record: Record) -> Entry:
     """Give the entry of PutEvents that a record becomes.
 
     What is missing is an empty text, and nothing is escaped, as in a pipe.
@@ -133,25 +135,27 @@ class Relay:
         more = False
         for shard in self._stream.shards():
             records, place = self._stream.read(shard)
-            passing = [record for record in records if passes(self._pipe, record)]
-            for batch in chunks(passing, self._pipe.batch_size):
-                self._deliver([entry(self._pipe, record) for record in batch], stopping)
-                stopping.wait(PACE)
-            if stopping.is_set():
-                break
+            entries = [entry(self._pipe, record) for record in records if passes(self._pipe, record)]
+            if not self._deliver(entries, stopping):
+                return False
             self._stream.go_on(shard, place)
             more = more or len(records) == MOST
         return more
 
-    def _deliver(self, entries: list[dict[str, str]], stopping: threading.Event) -> None:
-        while entries and not stopping.is_set():
-            entries = self._put(entries)
-            if entries:
-                stopping.wait(PAUSE)
+    def _deliver(self, entries: Sequence[Entry], stopping: threading.Event) -> bool:
+        """Put events on the bus; tell whether all are there, for it is given up only when told to stop."""
+        for batch in chunks(entries, self._pipe.batch_size):
+            left = batch
+            while left:
+                if stopping.is_set():
+                    return False
+                left = self._put(left)
+                stopping.wait(PAUSE if left else PACE)
+        return True
 
-    def _put(self, entries: list[dict[str, str]]) -> list[dict[str, str]]:
+    def _put(self, entries: Sequence[Entry]) -> Sequence[Entry]:
         """Put events on the bus; give those that it did not take."""
-        results = self._bus.put_events(Entries=entries)["Entries"]  # type: ignore[arg-type]  # a dictionary of texts
+        results = self._bus.put_events(Entries=entries)["Entries"]  # type: ignore[arg-type]  # they are dictionaries
         left = []
         for own, result in zip(entries, results, strict=True):
             if "EventId" in result:
@@ -210,7 +214,7 @@ class _Stream:
         self._known |= self._places.keys()
 
 
-def event_of(own: Mapping[str, str], event_id: str, region: str, now: datetime) -> Event:
+def event_of(own: Entry, event_id: str, region: str, now: datetime) -> Event:
     """Give an event as rules and targets see it.
 
     https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-events-structure.html

@@ -16,3 +16,9 @@ SCHEMAS: dict[str, dict[str, Any]] = {
 def check(event: dict[str, Any]) -> None:
     """Check an event against the schema of its type. Raises jsonschema's `ValidationError`, or `KeyError`."""
     Draft202012Validator(SCHEMAS[event["detail-type"]]).validate(event)
+
+
+def read(text: str) -> dict[str, Any]:
+    """Read an event."""
+    event: dict[str, Any] = json.loads(text)
+    return event

@@ -227,7 +227,21 @@ def test_a_stand_in_is_heard_of_again_when_it_becomes_the_message(system: System
     recorder.post(real)
 
     assert recorder.heard() == [stored(own_id), stored(own_id)]
-    assert [event["detail"]["media_type"] for event in recorder.events()] == ["", "image"]
+    details = [event["detail"] for event in recorder.events()]
+    assert [(own["media_type"], own["error_code"]) for own in details] == [("", "media_unavailable"), ("image", "")]
+
+
+def test_media_that_meta_never_gave_is_heard_of_with_the_message(system: System, recorder: Recorder) -> None:
+    message = builders.image_message()
+    del message["image"]["id"]
+
+    (own_id,) = recorder.post(message)
+    system.get(own_id)
+    system.sweep()
+
+    (event,) = recorder.events()
+    assert event["detail-type"] == "message.stored"
+    assert (event["detail"]["media_type"], event["detail"]["error_code"]) == ("image", "media_unavailable")
 
 
 def test_statuses_edits_and_revokes_are_not_heard_of_but_the_media_of_an_edit_is(

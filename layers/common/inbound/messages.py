@@ -121,6 +121,7 @@ class Message(Item):
     media_url = UnicodeAttribute(null=True)
     media_kind = UnicodeAttribute(null=True)
     media_unavailable = UnicodeAttribute(null=True)
+    error_code = UnicodeAttribute(null=True)
     mime_type = UnicodeAttribute(null=True)
     sha256 = UnicodeAttribute(null=True)
     filename = UnicodeAttribute(null=True)
