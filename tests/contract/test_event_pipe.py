@@ -9,6 +9,7 @@ from jsonschema import Draft202012Validator, ValidationError
 from inbound import event_names
 from inbound.media import MEDIA_TYPES
 from inbound.problems import TABLE
+from local.pipes import passes
 from local.template import load, pipes
 from media_proxy.media_items import IDENTIFYING
 from media_proxy.retries import SETTLED
@@ -90,11 +91,50 @@ def test_one_record_that_cannot_be_delivered_does_not_hold_back_the_others() -> 
     assert TEMPLATE.resolve(source["DeadLetterConfig"]) == {"Arn": "arn:dead-events"}
 
 
-def test_the_stream_holds_what_filters_need_and_no_stand_in_of_it_is_named() -> None:
+def record(name: str, sk: str, new: dict[str, str] | None, old: dict[str, str] | None) -> dict[str, Any]:
+    """Make a record of the stream: what happened to an item, and its texts before and after."""
+    images = {"NewImage": new, "OldImage": old}
+    typed = {n: {key: {"S": text} for key, text in image.items()} for n, image in images.items() if image is not None}
+    return {"eventName": name, "dynamodb": {"Keys": {"pk": {"S": "MSG#x"}, "sk": {"S": sk}}, **typed}}
+
+
+NEWS, READY, FAILED = {"event": "message.stored"}, {"event": "media.ready"}, {"event": "media.failed"}
+STAND_IN = {**NEWS, "media_unavailable": "media_placeholder"}
+
+
+@pytest.mark.parametrize(
+    ("happened", "told"),
+    [
+        pytest.param(record("INSERT", "MESSAGE", NEWS, None), True, id="a new message"),
+        pytest.param(record("INSERT", "MESSAGE", STAND_IN, None), True, id="a new stand-in"),
+        pytest.param(record("INSERT", "MESSAGE", {}, None), False, id="an edit, a further medium, an import"),
+        pytest.param(record("MODIFY", "MESSAGE", {**NEWS, "gsi2pk": "U"}, NEWS), False, id="a redelivery"),
+        pytest.param(record("MODIFY", "MESSAGE", NEWS, {**NEWS, "gsi2pk": "U"}), False, id="settled"),
+        pytest.param(record("MODIFY", "MESSAGE", NEWS, STAND_IN), True, id="a stand-in becomes the message"),
+        pytest.param(record("MODIFY", "MESSAGE", {**STAND_IN, "x": "y"}, STAND_IN), False, id="it changes only"),
+        pytest.param(record("MODIFY", "MESSAGE", {}, STAND_IN), False, id="it becomes what nobody hears of"),
+        pytest.param(record("REMOVE", "MESSAGE", None, STAND_IN), False, id="an expired or erased message"),
+        pytest.param(record("INSERT", "MEDIA", {"status": "fetching"}, None), False, id="an attempt begins"),
+        pytest.param(record("MODIFY", "MEDIA", {"error_code": "rate_limited"}, {}), False, id="an attempt fails"),
+        pytest.param(record("MODIFY", "MEDIA", READY, {}), True, id="ready"),
+        pytest.param(record("MODIFY", "MEDIA", FAILED, {}), True, id="given up"),
+        pytest.param(record("MODIFY", "MEDIA", {**READY, "x": "y"}, READY), False, id="ready as before"),
+        pytest.param(record("MODIFY", "MEDIA", {}, READY), False, id="to be fetched anew"),
+        pytest.param(record("REMOVE", "MEDIA", None, READY), False, id="expired or erased media"),
+        pytest.param(record("INSERT", "STATUS#read#x", {"status": "read"}, None), False, id="a status"),
+        pytest.param(record("INSERT", "EDIT#1#x", {"message_id": "x"}, None), False, id="an edit's mark"),
+        pytest.param(record("INSERT", "ALIAS", {"message_id": "x"}, None), False, id="an old id"),
+        pytest.param(record("INSERT", "ERASED", {}, None), False, id="a tombstone"),
+    ],
+)
+def test_the_filter_lets_pass_what_is_news(happened: dict[str, Any], told: bool) -> None:
+    assert passes(PIPE, happened) is told
+
+
+def test_the_stream_holds_what_the_filters_compare_and_cannot_be_switched_off() -> None:
     table = TEMPLATE.properties("Table", "AWS::DynamoDB::Table")
 
     assert table["StreamSpecification"] == {"StreamViewType": "NEW_AND_OLD_IMAGES"}
-    # A pipe whose stream was ever off never works again, so no parameter may switch it off.
 
 
 def test_an_event_is_made_of_ids_and_words_of_our_own() -> None:
