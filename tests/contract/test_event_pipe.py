@@ -125,6 +125,9 @@ STAND_IN = {**NEWS, "media_unavailable": "media_placeholder"}
         pytest.param(record("INSERT", "EDIT#1#x", {"message_id": "x"}, None), False, id="an edit's mark"),
         pytest.param(record("INSERT", "ALIAS", {"message_id": "x"}, None), False, id="an old id"),
         pytest.param(record("INSERT", "ERASED", {}, None), False, id="a tombstone"),
+        pytest.param(record("INSERT", "OTHER", NEWS, None), False, id="another item with news of a message"),
+        pytest.param(record("INSERT", "OTHER", READY, None), False, id="another item with news of media"),
+        pytest.param(record("MODIFY", "OTHER", NEWS, STAND_IN), False, id="another item that becomes something"),
     ],
 )
 def test_the_filter_lets_pass_what_is_news(happened: dict[str, Any], told: bool) -> None:
