@@ -294,6 +294,28 @@ def test_what_the_bus_does_not_take_comes_again_until_it_does(
     ]
 
 
+def test_what_the_bus_has_not_taken_when_the_pipe_is_stopped_goes_there_when_it_flows_again(
+    table: Table, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    relay = Relay(table.pipe(batch_size=1), table.access)
+    put, refused = relay._bus.put_events, threading.Event()
+
+    def refuse(**_: Any) -> Any:
+        refused.set()
+        return {"Entries": [{"ErrorCode": "ThrottlingException"}]}
+
+    table.put("1", event="a")
+    monkeypatch.setattr(relay._bus, "put_events", refuse)
+    with flowing(relay):
+        assert refused.wait(10)
+    monkeypatch.setattr(relay._bus, "put_events", put)
+
+    with flowing(relay):
+        wait_for(lambda: relay.heard)
+
+    assert heard(relay) == [("a", "1")]
+
+
 def test_an_event_that_is_no_json_is_given_up_and_costs_no_other(
     table: Table, caplog: pytest.LogCaptureFixture
 ) -> None:
