@@ -14,7 +14,8 @@ from local.template import load, pipes
 from media_proxy.media_items import IDENTIFYING
 from media_proxy.retries import SETTLED
 from tests import events
-from tests.contract.test_template import PHYSICAL, ROOT, listed
+from tests.contract.test_template import PHYSICAL, ROOT
+from tests.permissions import granted_to
 
 TEMPLATE = load({"Events": "on"}, PHYSICAL)
 (PIPE,) = pipes(TEMPLATE)
@@ -36,26 +37,21 @@ STORED = {
 }
 
 
-def grants(parameters: dict[str, str]) -> dict[str, set[str]]:
-    """Give what the pipe may do: actions by resource."""
-    template = load(parameters, PHYSICAL)
-    (policy,) = template.resolve(template.properties("EventPipeRole", "AWS::IAM::Role")["Policies"])
-    found: dict[str, set[str]] = {}
-    for statement in policy["PolicyDocument"]["Statement"]:
-        assert statement["Effect"] == "Allow"
-        for resource in listed(statement["Resource"]):
-            found.setdefault(resource, set()).update(listed(statement["Action"]))
-    return found
-
-
 def test_the_pipe_may_read_its_stream_put_events_on_its_bus_and_nothing_else() -> None:
     read = {f"dynamodb:{name}" for name in ("DescribeStream", "GetRecords", "GetShardIterator", "ListStreams")}
-    own = {"arn:stream": read, "arn:bus": {"events:PutEvents"}, "arn:dead-events": {"sqs:SendMessage"}}
+    own = {*((action, "arn:stream") for action in read), ("sqs:SendMessage", "arn:dead-events")}
+    theirs = load({"Events": "on", "EventBusName": "crm"}, PHYSICAL)
 
-    assert grants({"Events": "on"}) == own
-    theirs = {**own, OTHER_BUS: own["arn:bus"]}
-    del theirs["arn:bus"]
-    assert grants({"Events": "on", "EventBusName": "crm"}) == theirs
+    assert granted_to(TEMPLATE, "EventPipeRole") == {*own, ("events:PutEvents", "arn:bus")}
+    assert granted_to(theirs, "EventPipeRole") == {*own, ("events:PutEvents", OTHER_BUS)}
+
+
+def test_the_pipe_may_read_a_stream_that_is_encrypted_with_the_customers_key() -> None:
+    with_key = load({"Events": "on", "KmsKeyArn": "arn:key"}, {**PHYSICAL, "KeyPolicy": "arn:policy"})
+
+    attached = with_key.properties("EventPipeRole", "AWS::IAM::Role")["ManagedPolicyArns"]
+    assert with_key.resolve(attached) == ["arn:policy"]
+    assert TEMPLATE.resolve(attached) == []
 
 
 def test_only_a_pipe_of_this_account_gets_the_role() -> None:

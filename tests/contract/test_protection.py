@@ -21,8 +21,8 @@ OWN_DOMAINS = {
     "EdgeDomain": EDGE,
     "EdgeCertificateArn": "arn:aws:acm:us-east-1:123456789012:certificate/e",
 }
-PLAIN = load({}, {**PHYSICAL, "HttpApi.ApiEndpoint": "https://a1.execute-api.eu-west-1.amazonaws.com"})
-WITH_KEY = load({"KmsKeyArn": KEY}, {**PHYSICAL, "KeyPolicy": POLICY_OF_KEY})
+PLAIN = load({"Events": "on"}, {**PHYSICAL, "HttpApi.ApiEndpoint": "https://a1.execute-api.eu-west-1.amazonaws.com"})
+WITH_KEY = load({"KmsKeyArn": KEY, "Events": "on"}, {**PHYSICAL, "KeyPolicy": POLICY_OF_KEY})
 WITH_DOMAINS = load(OWN_DOMAINS, {**PHYSICAL, "ApiDomainName.RegionalDomainName": "d-1.execute-api"})
 
 

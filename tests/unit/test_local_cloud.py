@@ -55,7 +55,7 @@ def test_jobs_that_fail_go_to_the_dead_letter_queue(access: Access, physical: di
 
 
 def test_the_table_has_a_stream_and_the_events_a_bus(access: Access, template: Template) -> None:
-    wanted = templates.load({"SigningPublicKeyPem": "PEM", "Events": "on"})
+    wanted = templates.load({"Events": "on"})
 
     physical = provision(access, wanted, SECRETS)
 
