@@ -31,8 +31,9 @@ if TYPE_CHECKING:
     from werkzeug.datastructures import Headers
 
 ENDPOINT = "AWS_ENDPOINT_URL"
-SERVICE_IDS = {"secretsmanager": "secrets_manager"}
-"""What the variables of a service are named after, where that is not boto3's name for it."""
+SERVICE_IDS = {"secretsmanager": "secrets_manager", "dynamodbstreams": "dynamodb"}
+"""What the variables of a service are named after, where that is not boto3's name for it; a stream is where its table
+is."""
 PREFIX = "whatsapp-media"
 START_TIMEOUT = 30.0
 """Seconds for moto to import itself, on a slow machine."""
@@ -40,6 +41,10 @@ INDEX_NAME = 6
 """Where the name of an index stands among the arguments of moto's query, after the hash key."""
 TOKENS = 1000
 """Transactions remembered by their token."""
+STREAM_RECORDS = 5000
+"""Changes of a table, at least, that its stream keeps; DynamoDB keeps those of a day."""
+ITERATORS = 1000
+"""Places in streams that are remembered; DynamoDB remembers them for a quarter of an hour."""
 
 
 class CloudError(RuntimeError):
@@ -152,7 +157,7 @@ class Moto:
 
 
 def provision(access: Access, template: Template, secrets: Mapping[str, str]) -> dict[str, str]:
-    """Make the template's tables, buckets, queues and secrets, or take those that exist already.
+    """Make the template's tables, buckets, queues, buses and secrets, or take those that exist already.
 
     `secrets` holds the text of each secret by logical id. Gives the physical values: "LogicalId" is what Ref
     gives, "LogicalId.Attribute" what GetAtt gives. Raises `CloudError`, and botocore's errors.
@@ -167,6 +172,8 @@ def provision(access: Access, template: Template, secrets: Mapping[str, str]) ->
         physical |= _make_bucket(s3, name, access.region)
     for name in templates.queues(template):
         physical |= _make_queue(sqs, name, template.with_physical(physical))
+    for name in templates.buses(template):
+        physical |= _make_bus(access.client("events"), name)
     for name in templates.secrets(template):
         physical |= _make_secret(vault, name, secrets[name])
     return physical
@@ -185,7 +192,19 @@ def _make_table(client: Any, logical_id: str, table: Table, region: str) -> dict
             client.update_time_to_live(TableName=name, TimeToLiveSpecification=expiry)
     else:
         _check_keys(name, client.describe_table(TableName=name)["Table"], table.definition)
-    return {logical_id: name, f"{logical_id}.Arn": f"arn:aws:dynamodb:{region}:123456789012:table/{name}"}
+    arn = f"arn:aws:dynamodb:{region}:123456789012:table/{name}"
+    return {logical_id: name, f"{logical_id}.Arn": arn, **_stream_of(client, logical_id, name, table)}
+
+
+def _stream_of(client: Any, logical_id: str, name: str, table: Table) -> dict[str, str]:
+    """Give the table's stream, if it has one; a table that was there before ours had any gets one now."""
+    if "StreamSpecification" not in table.definition:
+        return {}
+    stream = client.describe_table(TableName=name)["Table"].get("LatestStreamArn")
+    if stream is None:
+        change = {"TableName": name, "StreamSpecification": table.definition["StreamSpecification"]}
+        stream = client.update_table(**change)["TableDescription"]["LatestStreamArn"]
+    return {f"{logical_id}.StreamArn": stream}
 
 
 def _check_keys(name: str, found: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
@@ -226,6 +245,12 @@ def _make_queue(client: Any, logical_id: str, template: Template) -> dict[str, s
         client.set_queue_attributes(QueueUrl=url, Attributes=attributes)
     arn = client.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
     return {logical_id: url, f"{logical_id}.Arn": arn, f"{logical_id}.QueueName": name}
+
+
+def _make_bus(client: Any, logical_id: str) -> dict[str, str]:
+    name = _named(logical_id)
+    _created(lambda: client.create_event_bus(Name=name), "ResourceAlreadyExistsException")
+    return {logical_id: name, f"{logical_id}.Arn": client.describe_event_bus(Name=name)["Arn"]}
 
 
 def _make_secret(client: Any, logical_id: str, text: str) -> dict[str, str]:
@@ -380,9 +405,12 @@ def undo_by_item() -> None:
     def transact_write_items(backend: Any, transact_items: list[dict[str, Any]]) -> None:
         touched = [_touched(backend, next(iter(one.values()))) for one in transact_items]
         before = [(table, hash_key, range_key, copy.deepcopy(item)) for table, hash_key, range_key, item in touched]
+        streams = [(table.stream_shard, _end_of(table.stream_shard)) for table, *_ in touched if table.stream_shard]
         try:
             transact(backend, transact_items)
         except Exception:
+            for shard, end in streams:
+                del shard.items[end - shard.starting_sequence_number :]
             for table, hash_key, range_key, item in before:
                 table.items[hash_key].pop(range_key, None)
                 if item is not None:
@@ -397,6 +425,48 @@ def _touched(backend: Any, operation: Mapping[str, Any]) -> tuple[Any, Any, Any,
     table = backend.get_table(operation["TableName"])
     hash_key, range_key = backend.get_keys_value(table, operation.get("Key") or operation["Item"])
     return table, hash_key, range_key, table.get_item(hash_key, range_key)
+
+
+def _end_of(shard: Any) -> int:
+    """Give the number that the next record of a stream will have."""
+    return int(shard.starting_sequence_number) + len(shard.items)
+
+
+def stream_what_changes() -> None:
+    """Let moto's streams hold what DynamoDB's do: changes, the last ones of them.
+
+    moto notes a write that changes nothing as well, keeps all records for ever, and imports its Lambda for each of
+    them. https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Streams.html
+    """
+    from moto.dynamodb.models.table import StreamRecord, StreamShard
+    from moto.dynamodbstreams.models import DynamoDBStreamsBackend
+
+    def add(shard: Any, old: Any, new: Any) -> None:
+        if old is not None and new is not None and old.attrs == new.attrs:
+            return
+        kind = "INSERT" if old is None else "REMOVE" if new is None else "MODIFY"
+        view = shard.table.stream_specification["StreamViewType"]
+        shard.items.append(StreamRecord(shard.table, view, kind, old, new, _end_of(shard)))
+        if len(shard.items) >= 2 * STREAM_RECORDS:
+            del shard.items[:STREAM_RECORDS]
+            shard.starting_sequence_number += STREAM_RECORDS
+
+    def get(shard: Any, start: int, quantity: int) -> list[dict[str, Any]]:
+        # Who comes too late goes on with the oldest record that is left.
+        first = max(0, start - shard.starting_sequence_number)
+        return [own.to_json() for own in shard.items[first : first + quantity]]
+
+    shards: Any = StreamShard
+    backends: Any = DynamoDBStreamsBackend
+    get_records = backends.get_records
+
+    def get_remembered(backend: Any, *arguments: Any, **options: Any) -> Any:
+        answer = get_records(backend, *arguments, **options)
+        while len(backend.shard_iterators) > ITERATORS:
+            del backend.shard_iterators[next(iter(backend.shard_iterators))]
+        return answer
+
+    shards.add, shards.get, backends.get_records = add, get, get_remembered
 
 
 def delete_under_lock() -> None:
@@ -426,6 +496,7 @@ def main() -> None:
     delete_under_lock()
     undo_by_item()
     query_one_partition()
+    stream_what_changes()
     aws = DomainDispatcherApplication(create_backend_app)
     with serve(one_at_a_time(once_for_each_token(aws))) as server:
         print(server.port, flush=True)

@@ -24,13 +24,16 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from local import template as templates
 from local.cloud import Access
-from local.environments import FunctionFailed, InvocationError
+from local.environments import InvocationError
 from local.gateway import Invoker
 from local.template import QueueSource, Schedule, Template
+from local.trouble import Trouble, kind_of
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
     from mypy_boto3_sqs.type_defs import MessageTypeDef
+
+    from local.pipes import Relay
 
 WAIT = 1
 """Seconds of a long poll. SQS allows 20, but who ends has to wait for it: a poll that is given up may still take
@@ -47,8 +50,8 @@ log = logging.getLogger(__name__)
 
 
 @contextmanager
-def running(template: Template, access: Access, functions: Invoker) -> Iterator[None]:
-    """Hand messages to functions and call the scheduled ones, as the template says, until left.
+def running(template: Template, access: Access, functions: Invoker, relays: Sequence[Relay] = ()) -> Iterator[None]:
+    """Hand messages to functions and call the scheduled ones, as the template says, and let pipes flow, until left.
 
     After that no message is taken any more; a batch in progress is ended by its function, or stays in the queue. An
     emulator that does not answer is asked again until it does. Raises `local.intrinsics.TemplateError`.
@@ -58,7 +61,10 @@ def running(template: Template, access: Access, functions: Invoker) -> Iterator[
         *(QueueWorker(own, sqs, functions, access.region, stopping) for own in templates.queue_sources(template)),
         *(Scheduler(own, functions, access.region, stopping) for own in templates.schedules(template)),
     ]
-    threads = [threading.Thread(target=source.run, daemon=True) for source in sources]
+    threads = [
+        *(threading.Thread(target=source.run, daemon=True) for source in sources),
+        *(threading.Thread(target=relay.run, args=(stopping,), daemon=True) for relay in relays),
+    ]
     for thread in threads:
         thread.start()
     try:
@@ -94,7 +100,7 @@ class QueueWorker:
         self._region = region
         self._stopping = stopping
         self._slots = threading.Semaphore(source.concurrency)
-        self._queue = _Trouble(f"The queue of {source.function}")
+        self._queue = Trouble(f"The queue of {source.function}")
 
     def run(self) -> None:
         """Work until told to stop; batches in progress then go on by themselves."""
@@ -146,7 +152,7 @@ class QueueWorker:
             answer = self._functions.invoke(self._source.function, {"Records": records})
         except InvocationError as error:
             if not self._stopping.is_set():
-                log.warning("%s failed on a batch of %d (%s): it comes again", *self._named(messages), _kind(error))
+                log.warning("%s failed on a batch of %d (%s): it comes again", *self._named(messages), kind_of(error))
             return []
         failed = failed_ids(answer, [message["MessageId"] for message in messages])
         wanted = failed if self._source.reports_failures else frozenset[str]()
@@ -161,7 +167,7 @@ class QueueWorker:
                     Entries=[{"Id": str(n), "ReceiptHandle": own["ReceiptHandle"]} for n, own in enumerate(part)],
                 )
             except (BotoCoreError, ClientError) as error:
-                log.warning("%s did a batch of %d, but it comes again (%s)", *self._named(part), _kind(error))
+                log.warning("%s did a batch of %d, but it comes again (%s)", *self._named(part), kind_of(error))
             else:
                 for failure in answer.get("Failed", ()):
                     log.warning("%s did a message, but it comes again (%s)", self._source.function, failure["Code"])
@@ -179,7 +185,7 @@ class Scheduler:
         self._functions = functions
         self._region = region
         self._stopping = stopping
-        self._runs = _Trouble(f"The schedule of {schedule.function}")
+        self._runs = Trouble(f"The schedule of {schedule.function}")
 
     def run(self) -> None:
         """Call until told to stop."""
@@ -197,29 +203,6 @@ class Scheduler:
                 self._runs.met(error)
         else:
             self._runs.over()
-
-
-class _Trouble:
-    """Logs that something fails, and that it works again: one line for each, however long it lasts."""
-
-    def __init__(self, name: str) -> None:
-        self._name = name
-        self._lasting = False
-
-    def met(self, error: Exception) -> None:
-        if not self._lasting:
-            log.warning("%s does not work (%s): tried again until it does", self._name, _kind(error))
-        self._lasting = True
-
-    def over(self) -> None:
-        if self._lasting:
-            log.warning("%s works again", self._name)
-        self._lasting = False
-
-
-def _kind(error: Exception) -> str:
-    """Name an error without its text, which may repeat what customers wrote."""
-    return error.kind if isinstance(error, FunctionFailed) else type(error).__name__
 
 
 def record_of(message: MessageTypeDef, queue_arn: str, region: str) -> dict[str, Any]:

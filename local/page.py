@@ -5,9 +5,11 @@ GET  /simulator/config    what the page must know: addresses, media token, kinds
 POST /simulator/send      a form (multipart): kind, file or media_id and mime_type, filename, caption, text,
                           name, wa_id, fault
 GET  /simulator/messages  the newest messages of the number, from the table
+GET  /simulator/events    the newest events that went to the event bus, the oldest first
 """
 
 import mimetypes
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from io import BytesIO
 from pathlib import Path
@@ -47,6 +49,7 @@ _ROUTES = Map(
         Rule("/simulator/config", endpoint="config", methods=["GET"]),
         Rule("/simulator/send", endpoint="send", methods=["POST"]),
         Rule("/simulator/messages", endpoint="messages", methods=["GET"]),
+        Rule("/simulator/events", endpoint="events", methods=["GET"]),
     ]
 )
 
@@ -83,7 +86,9 @@ PRESETS: dict[str, Preset] = {
 
 
 class Page:
-    """The page's server. `app` is its WSGI application; `url`, where it is served, is set once known.
+    """The page's server. `app` is its WSGI application; `url`, where it is served, and `heard` are set once known.
+
+    `heard` gives the events that went to the event bus.
 
     `own_graph` is False when another Graph is in use: then files cannot be uploaded nor faults chosen, and a
     media id that the other Graph knows is sent instead.
@@ -101,6 +106,7 @@ class Page:
         own_graph: bool = True,
     ) -> None:
         self.url = ""
+        self.heard: Callable[[], Sequence[Any]] = list
         self.app = _Request.application(self._answer)
         self._meta = meta
         self._dynamodb = dynamodb
@@ -164,6 +170,9 @@ class Page:
 
     def _messages(self, _: Request) -> Response:
         return _json(newest_messages(self._dynamodb, self._table, self._meta.number.phone_number_id))
+
+    def _events(self, _: Request) -> Response:
+        return _json(self.heard())
 
     def _send(self, request: Request) -> Response:
         outgoing = self._outgoing(request)

@@ -211,9 +211,30 @@ function render(messages) {
   while (list.children.length > messages.length) list.lastChild.remove();
 }
 
+// ---- events ------------------------------------------------------------------------------------------------------
+
+const SHOWN_EVENTS = 50;
+let newestEvent = "";
+
+function eventLine(event) {
+  const { message_id: id, media_type: media, error_code: code } = event.detail;
+  return make("li", {},
+    make("time", { dateTime: event.time }, new Date(event.time).toLocaleTimeString()), " ",
+    make("strong", {}, event["detail-type"]), ` ${[media, code].filter(Boolean).join(" · ")} `,
+    make("code", {}, id));
+}
+
+function renderEvents(events) {
+  if (events.length === 0 || events.at(-1).id === newestEvent) return;
+  newestEvent = events.at(-1).id;
+  byId("heard").textContent = events.length === 1 ? "1 event" : `${events.length} events`;
+  byId("events").replaceChildren(...events.slice(-SHOWN_EVENTS).reverse().map(eventLine));
+}
+
 async function refresh() {
-  const response = await fetch("/simulator/messages");
-  if (response.ok) render(await response.json());
+  const [messages, events] = await Promise.all([fetch("/simulator/messages"), fetch("/simulator/events")]);
+  if (messages.ok) render(await messages.json());
+  if (events.ok) renderEvents(await events.json());
 }
 
 async function keepRefreshing() {

@@ -51,6 +51,7 @@ from local.options import (
     secret_values,
 )
 from local.page import Page
+from local.pipes import Event, Relay, relays
 from local.server import PortTaken, Server, serve
 from local.template import Function, Template
 
@@ -76,6 +77,7 @@ class Stack:
     bucket_name: str
     queue_url: str
     dead_letter_queue_url: str
+    event_bus_name: str
     apps_secret_id: str
     retention_days: str
     app_secret: str
@@ -87,6 +89,7 @@ class Stack:
     access: Access
     template: Template
     functions: Environments
+    relays: tuple[Relay, ...]
     meta: MetaSimulator
     moto: Moto | None
 
@@ -102,13 +105,17 @@ class Stack:
         """Whether every process that nothing replaces is running."""
         return self.moto is None or self.moto.alive
 
+    def events(self) -> list[Event]:
+        """Give the newest events that went to the event bus, the oldest first; no pipe, no events."""
+        return [event for relay in self.relays for event in list(relay.heard)]
+
     @contextmanager
     def background(self) -> Iterator[None]:
-        """Let the queue worker and the schedules run meanwhile. A batch in progress at the end is not lost.
+        """Let the queue worker, the schedules and the pipes run meanwhile. A batch in progress at the end is not lost.
 
         With `Options.background` they run all the time, and this would be a second worker.
         """
-        with event_sources.running(self.template, self.access, self.functions):
+        with event_sources.running(self.template, self.access, self.functions, self.relays):
             yield
 
 
@@ -199,6 +206,7 @@ def _provisioned(options: Options, places: _Places, access: Access, private_key:
     template = templates.load(
         {
             "AllowedOrigins": f"{places.page_url},http://localhost:{page_port}",
+            "Events": "on",
             **graph_parameters(options.graph_url or places.graph_url),
             **options.parameters,
         }
@@ -237,6 +245,7 @@ def _assembled(
         bucket_name=template.resolve({"Ref": "Bucket"}),
         queue_url=template.resolve({"Ref": "FetchQueue"}),
         dead_letter_queue_url=template.resolve({"Ref": "FetchDeadLetterQueue"}),
+        event_bus_name=template.resolve(template.document["Outputs"]["EventBusName"]["Value"]),
         apps_secret_id=template.resolve({"Ref": "AppsSecret"}),
         retention_days=str(template.parameter("RetentionDays")),
         app_secret=APP_SECRET,
@@ -248,6 +257,7 @@ def _assembled(
         access=access,
         template=template,
         functions=functions,
+        relays=relays(template, access),
         meta=_simulator(options, places),
         moto=moto,
     )
@@ -285,6 +295,7 @@ def _open(places: _Places, stack: Stack, public_key: str, *, own_graph: bool) ->
         own_graph=own_graph,
     )
     edge.url, page.url = stack.edge_url, stack.page_url
+    page.heard = stack.events
     places.graph.app, places.edge.app, places.page.app = stack.meta.app, edge.app, page.app
     places.api.app = Gateway(templates.routes(template), templates.api_cors(template), stack.functions).app
 

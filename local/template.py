@@ -90,6 +90,24 @@ class Schedule:
 
 
 @dataclass(frozen=True)
+class Pipe:
+    """A pipe of EventBridge, from the stream of a table to an event bus.
+
+    A record passes when any of the `patterns` (of EventBridge) fits. `detail_type` is a text, or a JSON path into the
+    record, `input_template` the event's detail with JSON paths in it, `batch_size` in events.
+    """
+
+    stream_arn: str
+    position: str
+    batch_size: int
+    patterns: tuple[dict[str, Any], ...]
+    bus: str
+    source: str
+    detail_type: str
+    input_template: str
+
+
+@dataclass(frozen=True)
 class Cors:
     """Who may call from another origin. Header names are as configured; `max_age` is in seconds."""
 
@@ -205,6 +223,11 @@ def _table(template: Template, properties: dict[str, Any]) -> Table:
 def buckets(template: Template) -> tuple[str, ...]:
     """Give the logical ids of the buckets."""
     return tuple(template.of_type("AWS::S3::Bucket"))
+
+
+def buses(template: Template) -> tuple[str, ...]:
+    """Give the logical ids of the event buses."""
+    return tuple(template.of_type("AWS::Events::EventBus"))
 
 
 def secrets(template: Template) -> tuple[str, ...]:
@@ -422,6 +445,64 @@ def _whole(name: str, value: Any, least: int, most: int) -> int:
 def _check_known(name: str, properties: Mapping[str, Any], known: set[str]) -> None:
     if unknown := properties.keys() - known:
         raise TemplateError(f"the local run does not know {', '.join(sorted(unknown))} of {name}")
+
+
+_PIPE = {"Description", "RoleArn", "Source", "SourceParameters", "Target", "TargetParameters"}
+_STREAM = {
+    "BatchSize",
+    "DeadLetterConfig",
+    "MaximumRetryAttempts",
+    "OnPartialBatchItemFailure",
+    "StartingPosition",
+}
+_UNUSED = {"DeadLetterConfig", "RoleArn"}
+"""What the local run has no use for: nothing is forbidden, and what the bus does not take is tried for ever."""
+_PATH = re.compile(r'"<\$(?:\.\w+)+>"', re.ASCII)
+
+
+def pipes(template: Template) -> tuple[Pipe, ...]:
+    """Give the pipes; the physical values must hold the ARNs of their streams and buses.
+
+    https://docs.aws.amazon.com/AWSCloudFormation/latest/TemplateReference/aws-resource-pipes-pipe.html
+    """
+    return tuple(_pipe(template, name, own) for name, own in template.of_type("AWS::Pipes::Pipe").items())
+
+
+def _pipe(template: Template, name: str, properties: dict[str, Any]) -> Pipe:
+    _check_known(name, properties, _PIPE)
+    source, target = (properties.get(part, {}) for part in ("SourceParameters", "TargetParameters"))
+    _check_known(name, source, {"DynamoDBStreamParameters", "FilterCriteria"})
+    _check_known(name, target, {"EventBridgeEventBusParameters", "InputTemplate"})
+    used = {key: value for key, value in source.get("DynamoDBStreamParameters", {}).items() if key not in _UNUSED}
+    stream, bus = template.resolve(used), template.resolve(target.get("EventBridgeEventBusParameters", {}))
+    _check_known(name, stream, _STREAM)
+    _check_known(name, bus, {"DetailType", "Source"})
+    filters = template.resolve(source.get("FilterCriteria", {"Filters": [{"Pattern": "{}"}]}))["Filters"]
+    return Pipe(
+        stream_arn=template.resolve(properties["Source"]),
+        position=stream["StartingPosition"],
+        batch_size=_whole(name, stream.get("BatchSize", 1), 1, 10),
+        patterns=tuple(_json_object(name, own["Pattern"]) for own in filters),
+        bus=template.resolve(properties["Target"]),
+        source=bus["Source"],
+        detail_type=bus["DetailType"],
+        input_template=_input_template(name, template.resolve(target.get("InputTemplate"))),
+    )
+
+
+def _json_object(name: str, text: Any) -> dict[str, Any]:
+    value = _input(name, text)
+    if not isinstance(value, dict):
+        raise TemplateError(f"a pattern of {name} is no JSON object")
+    return value
+
+
+def _input_template(name: str, text: Any) -> str:
+    """Let pass what can be filled in without knowing more of how a pipe does it: texts, in quotes."""
+    if not isinstance(text, str) or "<" in _PATH.sub("", text):
+        raise TemplateError(f'the input template of {name} has something else than "<$.paths>" in quotes')
+    _json_object(name, _PATH.sub('""', text))
+    return text
 
 
 def api_cors(template: Template) -> Cors | None:

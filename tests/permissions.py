@@ -126,7 +126,12 @@ def with_names(template: Template) -> Template:
 
 def granted(template: Template, function: str) -> set[Permission]:
     """Give what a function's role allows; the physical values must hold what its statements name."""
-    role = template.of_type("AWS::IAM::Role")[role_of(template, function)]
+    return granted_to(template, role_of(template, function))
+
+
+def granted_to(template: Template, role_id: str) -> set[Permission]:
+    """Give what a role allows, by its logical id."""
+    role = template.of_type("AWS::IAM::Role")[role_id]
     managed = {template.resolve({"Ref": name}): own["PolicyDocument"] for name, own in template.of_type(POLICY).items()}
     attached = [managed[arn] for arn in template.resolve(role.get("ManagedPolicyArns", []))]
     return _allowed(template.resolve([own["PolicyDocument"] for own in role.get("Policies", [])] + attached))

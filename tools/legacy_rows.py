@@ -369,8 +369,11 @@ def _contacts(row: Row) -> list[Json]:
 
 
 def _own_attributes(record: Record, row: Row, raw: _Raw | None, message: Json) -> Json:
-    """Correct what the parser could not know: which part is Meta's own words, and that `legacy:` is no wamid."""
-    attributes = dict(record.attributes)
+    """Correct what the parser could not know: which part is Meta's own words, and that `legacy:` is no wamid.
+
+    And it is no news: the CRM had the message before we did.
+    """
+    attributes = {name: value for name, value in record.attributes.items() if name != "event"}
     if raw is None:
         del attributes["raw"]
         if row.text is not None and "caption" not in attributes:

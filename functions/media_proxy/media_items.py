@@ -17,6 +17,7 @@ from pynamodb.transactions import TransactWrite
 
 from inbound.batches import pauses
 from inbound.errors import StoreUnavailable
+from inbound.event_names import MEDIA_FAILED, MEDIA_READY
 from inbound.media import key_part
 from inbound.messages import Alias, Erased, Media, Message, Serialized
 from inbound.observability import logger
@@ -27,6 +28,8 @@ from media_proxy.retries import FAILED, FETCHING, QUEUED, READY, WAITING
 # Between these sort keys lie alias, edits, tombstone, media and message; statuses lie behind.
 FIRST, LAST = "ALIAS", "MESSAGE"
 DAY = 24 * 3600
+# What an event about media says of its message.
+IDENTIFYING = ("message_id", "phone_number_id", "contact_id", "direction", "timestamp", "media_kind")
 # Why DynamoDB refuses a transaction although it is well: somebody else was faster, or is at it right now.
 # https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_TransactWriteItems.html
 LOST = frozenset({"ConditionalCheckFailed", "TransactionConflict"})
@@ -108,6 +111,7 @@ class MediaItems:
         """Publish a stored object; None when a later attempt has overtaken this one, or the message was erased."""
         actions = [
             Media.status.set(READY),
+            Media.event.set(MEDIA_READY),
             Media.s3_key.set(stored.key),
             Media.size.set(stored.size),
             Media.sha256.set(stored.sha256),
@@ -135,6 +139,7 @@ class MediaItems:
             Media.error_detail.set(failure.detail),
             next_attempt.set(failure.next_attempt_at) if failure.next_attempt_at else next_attempt.remove(),
             Media.lease_until.remove(),
+            *([Media.event.set(MEDIA_FAILED)] if settled else []),
         ]
         if self._update(message.message_id, actions, _mine(fence)) is not None and settled:
             self.settle(message.message_id)
@@ -155,6 +160,7 @@ class MediaItems:
         """Settle what nobody is fetching; False when something has happened to it meanwhile."""
         actions = [
             Media.status.set(FAILED),
+            Media.event.set(MEDIA_FAILED),
             Media.error_code.set(failure.code),
             Media.error_detail.set(failure.detail),
             Media.next_attempt_at.remove(),
@@ -190,7 +196,12 @@ class MediaItems:
         pk = found.message.pk
         # What was read must still hold: another attempt may have made it ready since.
         unchanged = Media.fence == found.fence if found.fence else Media.fence.does_not_exist() | (Media.fence == 0)
-        more = [Media.first_seen.set(Media.first_seen | now), *_expiring_with(found.message)]
+        more = [
+            Media.first_seen.set(Media.first_seen | now),
+            Media.event.remove(),
+            *_identifying(found.message),
+            *_expiring_with(found.message),
+        ]
         try:
             with _store_faults(), TransactWrite(connection=self._table.connection) as transaction:
                 transaction.condition_check(Message, pk, "MESSAGE", condition=Message.pk.exists())
@@ -260,6 +271,11 @@ def _store_faults() -> Iterator[None]:
 def _mine(fence: int) -> Condition:
     mine: Condition = (Media.fence == fence) & (Media.status == FETCHING)
     return mine
+
+
+def _identifying(message: Message) -> list[Action]:
+    values = {name: getattr(message, name) for name in IDENTIFYING}
+    return [getattr(Media, name).set(value) for name, value in values.items() if value is not None]
 
 
 def _expiring_with(message: Message) -> list[Action]:

@@ -11,6 +11,8 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
+from inbound.errors import MediaUnavailable
+from inbound.event_names import MESSAGE_STORED
 from inbound.media import MEDIA_TYPES, MediaObject, contact_id, digest, key_part, media_objects, message_id
 from webhook import nesting
 
@@ -173,7 +175,7 @@ def slimmed(record: Record) -> Iterator[tuple[dict[str, Any], tuple[str, str | b
     long = {name for name, value in attributes.items() if len(str(value)) > LONG}
     if "provider_media_id" in long:
         long |= {"gsi2pk", "gsi2sk"}
-        attributes["media_unavailable"] = "media id too long"
+        attributes |= _unavailable("media id too long")
     attributes |= {name: attributes[name][:LONG] for name in long & REQUIRED}
     yield {name: value for name, value in attributes.items() if name not in long - REQUIRED}, None
 
@@ -340,6 +342,7 @@ def _message_attributes(message: Json, wamid: str, media: list[MediaObject], abo
     attributes: dict[str, Any] = {
         "pk": f"MSG#{own_id}",
         "sk": "MESSAGE",
+        "event": None if kind in OUTSIDE_LISTING else MESSAGE_STORED,
         "message_id": own_id,
         "wamid": _clean(wamid),
         "phone_number_id": _clean(about.number),
@@ -357,7 +360,7 @@ def _message_attributes(message: Json, wamid: str, media: list[MediaObject], abo
     }
     attributes |= _contact_attributes(message, about)
     attributes |= _media_attributes(media[0].kind, media[0].fields) if media else {}
-    attributes["media_unavailable"] = _why_unavailable(message, kind, media)
+    attributes |= _unavailable(_why_unavailable(message, kind, media))
     attributes |= _index_keys(attributes)
     return {name: value for name, value in attributes.items() if value is not None}
 
@@ -388,6 +391,11 @@ def _why_unavailable(message: Json, kind: str, media: list[MediaObject]) -> str 
         if isinstance(error, dict) and error.get("code") is not None:
             return _clean(f"{error['code']} {_text(error.get('title')) or ''}".strip()[:PREVIEW_LENGTH])
     return kind if kind in STAND_INS else "no media id"
+
+
+def _unavailable(why: str | None) -> dict[str, str]:
+    """Mark a message whose media nobody can fetch: with the reason, and with the code that views get."""
+    return {} if why is None else {"media_unavailable": why, "error_code": MediaUnavailable.code}
 
 
 def _how_to_write(attributes: Json, about: _Change) -> Write:

@@ -10,7 +10,7 @@ from local.template import functions, load
 from media_proxy.success import counted
 from tests.contract.test_template import FORWARD, PHYSICAL, ROOT
 
-TEMPLATE = load({"ForwardUrl": FORWARD}, PHYSICAL)
+TEMPLATE = load({"ForwardUrl": FORWARD, "Events": "on"}, PHYSICAL)
 ALARMS: dict[str, dict[str, Any]] = TEMPLATE.of_type("AWS::CloudWatch::Alarm")
 EVERY_ALARM = pytest.mark.parametrize("name", sorted(ALARMS))
 SERVICES = {own.environment["POWERTOOLS_SERVICE_NAME"]: own for own in functions(TEMPLATE).values()}

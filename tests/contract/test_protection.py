@@ -21,10 +21,9 @@ OWN_DOMAINS = {
     "EdgeDomain": EDGE,
     "EdgeCertificateArn": "arn:aws:acm:us-east-1:123456789012:certificate/e",
 }
-PLAIN = load(
-    {"ForwardUrl": FORWARD}, {**PHYSICAL, "HttpApi.ApiEndpoint": "https://a1.execute-api.eu-west-1.amazonaws.com"}
-)
-WITH_KEY = load({"KmsKeyArn": KEY, "ForwardUrl": FORWARD}, {**PHYSICAL, "KeyPolicy": POLICY_OF_KEY})
+OPTIONAL = {"ForwardUrl": FORWARD, "Events": "on"}
+PLAIN = load(OPTIONAL, {**PHYSICAL, "HttpApi.ApiEndpoint": "https://a1.execute-api.eu-west-1.amazonaws.com"})
+WITH_KEY = load({"KmsKeyArn": KEY, **OPTIONAL}, {**PHYSICAL, "KeyPolicy": POLICY_OF_KEY})
 WITH_DOMAINS = load(OWN_DOMAINS, {**PHYSICAL, "ApiDomainName.RegionalDomainName": "d-1.execute-api"})
 
 

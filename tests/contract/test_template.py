@@ -39,6 +39,12 @@ PHYSICAL = {
     "Bucket.Arn": "arn:aws:s3:::bucket",
     "Distribution": "E1",
     "Distribution.DomainName": "d1.cloudfront.net",
+    "EventBus": "media",
+    "EventBus.Arn": "arn:bus",
+    "EventDeadLetterQueue": "https://sqs/dead-events",
+    "EventDeadLetterQueue.Arn": "arn:dead-events",
+    "EventDeadLetterQueue.QueueName": "dead-events",
+    "EventPipeRole.Arn": "arn:role:pipe",
     "FetchDeadLetterQueue": "https://sqs/dead",
     "FetchDeadLetterQueue.Arn": "arn:dead",
     "FetchPolicy": "arn:fetch",
@@ -61,6 +67,7 @@ PHYSICAL = {
     "SweepLog.Arn": "arn:log:sweep",
     "Table": "table",
     "Table.Arn": "arn:table",
+    "Table.StreamArn": "arn:stream",
     "WebhookLog.Arn": "arn:log:webhook",
 }
 TEMPLATE = load({"AllowedOrigins": ORIGINS, "ForwardUrl": FORWARD}, PHYSICAL)

@@ -54,6 +54,33 @@ def test_jobs_that_fail_go_to_the_dead_letter_queue(access: Access, physical: di
     assert answer["Attributes"]["QueueArn"] == physical["FetchQueue.Arn"]
 
 
+def test_the_table_has_a_stream_and_the_events_a_bus(access: Access, template: Template) -> None:
+    wanted = templates.load({"Events": "on"})
+
+    physical = provision(access, wanted, SECRETS)
+
+    stream = access.client("dynamodbstreams").describe_stream(StreamArn=physical["Table.StreamArn"])
+    assert stream["StreamDescription"]["StreamViewType"] == "NEW_AND_OLD_IMAGES"
+    assert access.client("events").describe_event_bus(Name=physical["EventBus"])["Arn"] == physical["EventBus.Arn"]
+    assert provision(access, wanted, SECRETS)["EventBus.Arn"] == physical["EventBus.Arn"]
+    assert "EventBus" not in provision(access, template, SECRETS)
+
+
+def test_a_table_that_had_no_stream_gets_one(access: Access) -> None:
+    properties = {
+        "AttributeDefinitions": [{"AttributeName": "id", "AttributeType": "S"}],
+        "KeySchema": [{"AttributeName": "id", "KeyType": "HASH"}],
+        "BillingMode": "PAY_PER_REQUEST",
+    }
+    without = Template({"Resources": {"Older": {"Type": "AWS::DynamoDB::Table", "Properties": properties}}})
+    streamed = {**properties, "StreamSpecification": {"StreamViewType": "NEW_AND_OLD_IMAGES"}}
+    later = Template({"Resources": {"Older": {"Type": "AWS::DynamoDB::Table", "Properties": streamed}}})
+
+    assert "Older.StreamArn" not in provision(access, without, {})
+
+    assert "/stream/" in provision(access, later, {})["Older.StreamArn"]
+
+
 def test_the_bucket_takes_objects(access: Access, physical: dict[str, str]) -> None:
     client = access.client("s3")
     client.put_object(Bucket=physical["Bucket"], Key="a/b", Body=b"x")

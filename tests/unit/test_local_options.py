@@ -137,6 +137,12 @@ def test_a_single_service_may_live_elsewhere() -> None:
     assert access.client("s3").meta.endpoint_url == "http://127.0.0.1:2"
 
 
+def test_a_stream_is_where_its_table_is() -> None:
+    access = Access({"AWS_ENDPOINT_URL": "http://127.0.0.1:1", "AWS_ENDPOINT_URL_DYNAMODB": "http://127.0.0.1:2"})
+
+    assert access.client("dynamodbstreams").meta.endpoint_url == "http://127.0.0.1:2"
+
+
 def test_secrets_of_an_access_do_not_show_when_it_is_printed() -> None:
     assert "hush" not in repr(Access({}, secret="hush", session_token="hush"))
 

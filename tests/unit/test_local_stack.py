@@ -247,6 +247,16 @@ def test_a_medium_that_is_sent_becomes_ready_without_anybody_looking(tmp_path: P
 
         wait_for(lambda: statuses(stack) == ["ready"])
         assert len(stack.meta.requests(hop="download")) == 1
+        wait_for(lambda: len(stack.events()) == 2)
+        events = requests.get(f"{stack.page_url}/simulator/events", timeout=10).json()
+        assert [event["detail-type"] for event in events] == ["message.stored", "media.ready"]
+
+
+def test_without_events_there_is_no_bus(tmp_path: Path) -> None:
+    with running_stack(Options(logs=tmp_path / "handlers.log", parameters={"Events": "off"})) as stack:
+        assert stack.event_bus_name == ""
+        assert stack.relays == ()
+        assert stack.events() == []
 
 
 def test_background_work_can_be_switched_on_and_off(tmp_path: Path) -> None:

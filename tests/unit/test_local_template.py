@@ -6,7 +6,7 @@ import pytest
 
 from local import template as templates
 from local.intrinsics import TemplateError, UnknownReference
-from local.template import Cors, QueueSource, Route, Schedule, Template
+from local.template import Cors, Pipe, QueueSource, Route, Schedule, Template
 
 PARAMETERS = {"AllowedOrigins": "http://127.0.0.1:1,http://localhost:1"}
 
@@ -333,3 +333,81 @@ def test_a_schedule_that_is_switched_off_does_not_run(off: dict[str, Any]) -> No
 def test_a_schedule_that_would_run_otherwise_here_is_refused(properties: dict[str, Any]) -> None:
     with pytest.raises(TemplateError):
         templates.schedules(with_event("Schedule", **properties))
+
+
+def with_pipe(**changes: Any) -> Template:
+    """Give a template with a small pipe; a change of None leaves a property out."""
+    properties = {
+        "RoleArn": {"Fn::GetAtt": "Role.Arn"},
+        "Source": {"Fn::GetAtt": "Table.StreamArn"},
+        "SourceParameters": {"DynamoDBStreamParameters": {"StartingPosition": "LATEST"}},
+        "Target": {"Fn::GetAtt": "Bus.Arn"},
+        "TargetParameters": {
+            "EventBridgeEventBusParameters": {"Source": "us", "DetailType": "Changed"},
+            "InputTemplate": '{"id": "<$.dynamodb.Keys.pk.S>"}',
+        },
+        **changes,
+    }
+    pipe = {"Type": "AWS::Pipes::Pipe", "Properties": {n: v for n, v in properties.items() if v is not None}}
+    return Template({"Resources": {"Pipe": pipe}}, None, {"Table.StreamArn": "arn:stream", "Bus.Arn": "arn:bus"})
+
+
+def test_a_pipe_leads_from_a_stream_to_a_bus() -> None:
+    (pipe,) = templates.pipes(with_pipe())
+
+    assert pipe == Pipe(
+        "arn:stream", "LATEST", 1, ({},), "arn:bus", "us", "Changed", '{"id": "<$.dynamodb.Keys.pk.S>"}'
+    )
+
+
+def test_our_pipe_is_understood_and_is_not_there_unless_it_is_wanted(ours: Template) -> None:
+    known = {"Table.StreamArn": "arn:stream", "EventBus.Arn": "arn:bus"}
+
+    (pipe,) = templates.pipes(templates.load({**PARAMETERS, "Events": "on"}, known))
+
+    assert (pipe.stream_arn, pipe.bus, pipe.source, pipe.batch_size) == ("arn:stream", "arn:bus", "whatsapp-media", 10)
+    assert len(pipe.patterns) == 3
+    assert templates.pipes(ours) == ()
+    assert templates.buses(ours) == ()
+
+
+STREAM = {"StartingPosition": "LATEST"}
+BUS = {"Source": "us", "DetailType": "Changed"}
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        pytest.param({"Enrichment": "arn:function"}, id="enrichment"),
+        pytest.param({"SourceParameters": {"SqsQueueParameters": {}}}, id="queue"),
+        pytest.param(
+            {"SourceParameters": {"DynamoDBStreamParameters": {**STREAM, "ParallelizationFactor": 2}}}, id="way"
+        ),
+        pytest.param({"SourceParameters": {"DynamoDBStreamParameters": {**STREAM, "BatchSize": 11}}}, id="batch"),
+        pytest.param(
+            {
+                "SourceParameters": {
+                    "DynamoDBStreamParameters": STREAM,
+                    "FilterCriteria": {"Filters": [{"Pattern": "[]"}]},
+                }
+            },
+            id="pattern",
+        ),
+        pytest.param({"TargetParameters": {"SqsQueueParameters": {}, "InputTemplate": "{}"}}, id="target"),
+        pytest.param({"TargetParameters": {"EventBridgeEventBusParameters": BUS}}, id="no input template"),
+        *(
+            pytest.param({"TargetParameters": {"EventBridgeEventBusParameters": BUS, "InputTemplate": text}}, id=text)
+            for text in (
+                '{"id": <$.dynamodb.Keys.pk.S>}',
+                '{"id": "no <$.dynamodb.Keys.pk.S>"}',
+                '{"at": "<aws.pipes.event.ingestion-time>"}',
+                '{"id": "<$.dynamodb.Keys[0].S>"}',
+                '"<$.dynamodb.Keys.pk.S>"',
+                '{"id": "<$.dynamodb.Keys.pk.S>"',
+            )
+        ),
+    ],
+)
+def test_a_pipe_that_would_give_other_events_here_is_refused(changes: dict[str, Any]) -> None:
+    with pytest.raises(TemplateError):
+        templates.pipes(with_pipe(**changes))

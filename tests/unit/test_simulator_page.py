@@ -116,6 +116,17 @@ def test_the_page_is_served_without_anything_inline_or_from_elsewhere(page: Serv
         assert requests.get(page.url + path, timeout=5).headers["Content-Type"].startswith(content_type)
 
 
+def test_events_are_shown_as_they_were_heard(meta: MetaSimulator, table: "DynamoDBClient") -> None:
+    page = a_page(meta, table)
+    with serve(page.app) as server:
+        page.url = server.url
+        before = requests.get(f"{server.url}/simulator/events", timeout=5).json()
+        page.heard = lambda: [{"detail-type": "media.ready", "detail": {"message_id": "m"}}]
+        after = requests.get(f"{server.url}/simulator/events", timeout=5).json()
+
+    assert (before, after) == ([], [{"detail-type": "media.ready", "detail": {"message_id": "m"}}])
+
+
 def test_the_script_never_parses_what_it_is_given_as_html() -> None:
     script = (templates.PATH.parent / "local" / "simulator.js").read_text("utf-8")
 
@@ -224,7 +235,7 @@ def test_with_another_graph_a_media_id_is_sent_instead_of_a_file(
     "headers",
     [{"Origin": "https://evil.example"}, {"Origin": "null"}, {"Host": "evil.example"}, {"Host": "127.0.0.1:1"}],
 )
-@pytest.mark.parametrize("path", ["/", "/simulator/config", "/simulator/messages"])
+@pytest.mark.parametrize("path", ["/", "/simulator/config", "/simulator/messages", "/simulator/events"])
 def test_other_sites_and_names_are_refused(page: Server, headers: dict[str, str], path: str) -> None:
     assert requests.get(page.url + path, headers=headers, timeout=5).status_code == 403
 

@@ -97,9 +97,11 @@ class Message(Item):
     """What Meta sent, and nothing else: writing it again changes nothing.
 
     `raw`, `contact`, `context`, `referral` and `errors` are Meta's JSON as text: as maps, a hostile depth or number
-    would make DynamoDB refuse the item.
+    would make DynamoDB refuse the item. `event` is there in what other systems hear of: no change, no part of another
+    message, nothing imported.
     """
 
+    event = UnicodeAttribute(null=True)
     message_id = UnicodeAttribute()
     wamid = UnicodeAttribute(null=True)
     phone_number_id = UnicodeAttribute()
@@ -119,6 +121,7 @@ class Message(Item):
     media_url = UnicodeAttribute(null=True)
     media_kind = UnicodeAttribute(null=True)
     media_unavailable = UnicodeAttribute(null=True)
+    error_code = UnicodeAttribute(null=True)
     mime_type = UnicodeAttribute(null=True)
     sha256 = UnicodeAttribute(null=True)
     filename = UnicodeAttribute(null=True)
@@ -136,8 +139,19 @@ class Message(Item):
 
 
 class Media(Item):
-    """The state of a message's media; written by the media proxy and its worker only."""
+    """The state of a message's media; written by the media proxy and its worker only.
 
+    `event` is there while the media is settled, so that its coming is the moment when it settles. What identifies the
+    message stands here once more, for an event is made of one item.
+    """
+
+    event = UnicodeAttribute(null=True)
+    message_id = UnicodeAttribute(null=True)
+    phone_number_id = UnicodeAttribute(null=True)
+    contact_id = UnicodeAttribute(null=True)
+    direction = UnicodeAttribute(null=True)
+    timestamp = NumberAttribute(null=True)
+    media_kind = UnicodeAttribute(null=True)
     status = UnicodeAttribute()
     lease_until = NumberAttribute(null=True)
     fence = NumberAttribute(default=0)
