@@ -90,7 +90,7 @@ checkov: $(CHECKOV_READY)
 # know, and else would be left out without a word, is a failure.
 .PHONY: audit
 audit: $(AUDIT_READY)
-	@for lock in layers/common/requirements.txt $(sort $(wildcard requirements/*.txt)); do \
+	@failed=; for lock in layers/common/requirements.txt $(sort $(wildcard requirements/*.txt)); do \
 		echo "$$lock"; \
 		$(AUDIT_VENV)/bin/pip-audit --strict --require-hashes --disable-pip --progress-spinner off --requirement "$$lock" \
 			|| failed="$$failed $$lock"; \

@@ -23,7 +23,7 @@ from botocore.exceptions import ClientError
 from werkzeug.test import run_wsgi_app
 
 from local import template as templates
-from local.server import serve
+from local.server import for_programs, serve
 from local.template import Table, Template
 
 if TYPE_CHECKING:
@@ -498,7 +498,7 @@ def main() -> None:
     query_one_partition()
     stream_what_changes()
     aws = DomainDispatcherApplication(create_backend_app)
-    with serve(one_at_a_time(once_for_each_token(aws))) as server:
+    with serve(for_programs(one_at_a_time(once_for_each_token(aws)))) as server:
         print(server.port, flush=True)
         sys.stdin.read()
 

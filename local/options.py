@@ -92,7 +92,7 @@ def _port(text: str) -> int:
 def _origin(name: str, text: str) -> str:
     trimmed = text.strip().rstrip("/")
     if not _is_origin(trimmed):
-        raise BadSetting(f"{name} must be an origin such as http://127.0.0.1:9000, not {text!r}")
+        raise BadSetting(f"{name} must be an origin such as http://127.0.0.1:9000, without user, path or query")
     return urlsplit(trimmed).geturl()
 
 
@@ -102,7 +102,7 @@ def _is_origin(text: str) -> bool:
         known = url.scheme in ("http", "https") and bool(url.hostname) and url.port != 0
     except ValueError:  # a port of six digits, half an IPv6 address
         return False
-    return known and not (url.path or url.query or url.fragment)
+    return known and not (url.path or url.query or url.fragment or "@" in url.netloc)
 
 
 def graph_parameters(graph_url: str) -> dict[str, str]:

@@ -8,6 +8,7 @@ connection (so a simulated cut-off looks like one), and closing the server drops
 from __future__ import annotations
 
 import logging
+import re
 import socket
 import threading
 from collections.abc import Callable, Iterable
@@ -19,7 +20,7 @@ from werkzeug.serving import ThreadedWSGIServer, WSGIRequestHandler
 from werkzeug.wsgi import get_input_stream
 
 if TYPE_CHECKING:
-    from _typeshed.wsgi import WSGIApplication
+    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
 HOST = "127.0.0.1"
 BACKLOG = 512
@@ -65,6 +66,28 @@ class Server:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def for_programs(app: WSGIApplication) -> WSGIApplication:
+    """Keep pages out of what is for programs: any site that a browser on this machine visits could ask it, too.
+
+    A page's request bears its origin, or says that a browser sends it; and a name that a site makes point to this
+    machine is none of ours.
+    """
+
+    def guarded(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        name = environ.get("HTTP_HOST", HOST).rpartition(":")[0] or environ.get("HTTP_HOST", HOST)
+        if "HTTP_ORIGIN" in environ or "HTTP_SEC_FETCH_SITE" in environ or not _is_here(name):
+            start_response("403 Forbidden", [("Content-Type", "text/plain")])
+            return [b"This is for programs on this machine, not for pages."]
+        return app(environ, start_response)
+
+    return guarded
+
+
+def _is_here(name: str) -> bool:
+    """Tell whether a host's name means this machine: an address, which no page can choose, or a name of our own."""
+    return bool(re.fullmatch(r"[\d.]+|\[[0-9a-fA-F:]+\]|([\w.-]+\.)?localhost|host\.docker\.internal", name))
 
 
 def serve(app: WSGIApplication, port: int = 0) -> Server:

@@ -52,7 +52,7 @@ from local.options import (
 )
 from local.page import Page
 from local.pipes import Event, Relay, relays
-from local.server import PortTaken, Server, serve
+from local.server import PortTaken, Server, for_programs, serve
 from local.template import Function, Template
 
 if TYPE_CHECKING:
@@ -296,7 +296,7 @@ def _open(places: _Places, stack: Stack, public_key: str, *, own_graph: bool) ->
     )
     edge.url, page.url = stack.edge_url, stack.page_url
     page.heard = stack.events
-    places.graph.app, places.edge.app, places.page.app = stack.meta.app, edge.app, page.app
+    places.graph.app, places.edge.app, places.page.app = for_programs(stack.meta.app), edge.app, page.app
     places.api.app = Gateway(templates.routes(template), templates.api_cors(template), stack.functions).app
 
 
@@ -318,6 +318,8 @@ def _announced(stack: Stack, path: Path) -> Iterator[None]:
     """
     lines = "".join(f"{name}={value}\n" for name, value in sorted(stack.environment.items()))
     draft = path.with_suffix(".draft")
+    draft.unlink(missing_ok=True)
+    draft.touch(mode=0o600)  # it holds a token for all numbers, and perhaps credentials of yours
     draft.write_text(lines, "utf-8")
     command = ["/bin/sh", "-c", 'cat >/dev/null; rm -f -- "$0"', str(path)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True) as remover:

@@ -41,7 +41,9 @@ Statuses, edits and events have no index by contact, so each look reads the whol
 4 KB, twice, and there are at least two looks (table of 10 GB: about 5 million read units in all). Memory holds nothing
 but the ids of this contact's messages. An event that holds more than this contact's data goes as a whole.
 
-What is left: tombstones, for 8 days, which hold hashes only; and copies in browsers, for up to a day.
+What is left: tombstones, for 8 days, which hold hashes only; copies in browsers, for up to a day; and the table's
+backups: with point-in-time recovery, which the stack switches on, it can be restored as it was up to 35 days ago. After
+such a restoration, erase again.
 
 Exit code: 0 done (or nothing there), 1 not finished (run it again), 2 not understood.
 """

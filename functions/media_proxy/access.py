@@ -5,7 +5,7 @@ from http.cookies import CookieError, SimpleCookie
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import jwt
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from inbound.errors import Unauthenticated
 
@@ -31,14 +31,24 @@ class Provider(NamedTuple):
     audience: str | None = None
 
 
+def _said(value: object) -> object:
+    """Refuse `null`: a back end that has lost a contact's id must not mint a key to all of the number."""
+    if value is None:
+        raise ValueError("A bound that is named must say something.")
+    return value
+
+
+_Said = BeforeValidator(_said)
+
+
 class Scope(BaseModel):
     """What a token opens. Every bound that is named must hold; a token without any opens nothing."""
 
     model_config = ConfigDict(frozen=True, extra="ignore", strict=True, hide_input_in_errors=True)
 
-    phone_numbers: Annotated[list[str], Field(max_length=10_000)] | None = None
-    conversation: str | None = None
-    message: str | None = None
+    phone_numbers: Annotated[list[str] | None, Field(max_length=10_000), _Said] = None
+    conversation: Annotated[str | None, _Said] = None
+    message: Annotated[str | None, _Said] = None
 
     def opens(self, *, phone_number_id: str, contact_id: str | None, message_ids: Iterable[str]) -> bool:
         """Tell whether a message may be seen; `message_ids` are its id and the alias it was asked by."""

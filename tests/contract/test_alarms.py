@@ -26,7 +26,8 @@ def metrics_of(alarm: dict[str, Any]) -> list[dict[str, Any]]:
 
 def published() -> set[str]:
     """Give the names of all metrics that the functions add, those with a code in their name written out."""
-    sources = "".join(path.read_text("utf-8") for path in (ROOT / "functions").rglob("*.py"))
+    code = [path for folder in ("functions", "layers/common/inbound") for path in (ROOT / folder).rglob("*.py")]
+    sources = "".join(path.read_text("utf-8") for path in code)
     names = set(re.findall(r'add_metric\(\s*"(\w+)"', sources))
     names |= {name for error in TABLE for name in counted(error())} | {"MediaServed", "MediaPending"}
     names |= set(re.findall(r'"(Media\w+)" if why\.by_us else "(Media\w+)"', sources)[0])
@@ -71,6 +72,8 @@ def test_a_sweeper_that_does_not_run_is_an_alarm() -> None:
         ("MediaHostAlarm", "Failed_media_host_refused", {"media_proxy", "prefetch"}),
         ("AccessTokenAlarm", "Failed_access_token_invalid", {"media_proxy", "prefetch"}),
         ("IdentityProviderAlarm", "JwksUnreadable", {"media_proxy"}),
+        ("SecretAlarm", "SecretUnreadable", {"webhook", "media_proxy", "prefetch"}),
+        ("ForeignNumberAlarm", "ForeignNumber", {"webhook"}),
     ],
 )
 def test_what_would_lose_files_or_lock_out_people_silently_is_an_alarm(
@@ -81,6 +84,15 @@ def test_what_would_lose_files_or_lock_out_people_silently_is_an_alarm(
     assert {one["MetricName"] for one in watched} == {metric}
     assert {one["Value"] for each in watched for one in each["Dimensions"]} == services
     assert (ALARMS[name]["Threshold"], ALARMS[name]["ComparisonOperator"]) == (0, "GreaterThanThreshold")
+
+
+def test_a_webhook_that_turns_meta_away_or_fails_is_an_alarm() -> None:
+    watched = {name: metrics_of(ALARMS[name]) for name in ("SignatureAlarm", "ApiFailingAlarm")}
+
+    assert [one["MetricName"] for one in watched["SignatureAlarm"]] == ["SignatureInvalid"]
+    assert [one["Dimensions"] for one in watched["ApiFailingAlarm"]] == [
+        [{"Name": "ApiId", "Value": {"Ref": "HttpApi"}}]
+    ]
 
 
 def test_the_success_rate_leaves_out_what_is_nobodys_fault() -> None:

@@ -418,7 +418,6 @@ def opens(scope: Scope, number: str = NUMBER, contact: str | None = "c", ids: tu
         ({"phone_numbers": [], "conversation": "c"}, False),
         ({"conversation": "c", "message": "other"}, False),
         ({"conversation": "other", "message": "m"}, False),
-        ({"phone_numbers": None, "conversation": None, "message": None}, False),
     ],
     ids=str,
 )
@@ -427,6 +426,14 @@ def test_every_bound_that_is_named_must_hold(bounds: Json, opened: bool) -> None
     assert (
         opens(scope_of(forged({"alg": "HS256"}, {"exp": 9_999_999_999, **bounds}, SECRET.encode()), [SECRET])) == opened
     )
+
+
+@pytest.mark.parametrize("name", ["phone_numbers", "conversation", "message"])
+def test_a_bound_without_a_value_opens_nothing_rather_than_all(name: str) -> None:
+    claims = {"exp": 9_999_999_999, "phone_numbers": [NUMBER], "conversation": "c", "message": "m", name: None}
+
+    with pytest.raises(Unauthenticated):
+        scope_of(forged({"alg": "HS256"}, claims, SECRET.encode()), [SECRET])
 
 
 def test_a_message_may_be_bound_by_its_old_id() -> None:
@@ -447,14 +454,11 @@ maybe = st.none() | st.sampled_from(["a", "b"])
 @calm
 @given(st.none() | st.lists(st.sampled_from(["a", "b", "*"]), max_size=2), maybe, maybe)
 def test_a_further_bound_never_opens_more(numbers: list[str] | None, conversation: str | None, one: str | None) -> None:
-    scope = Scope(phone_numbers=numbers, conversation=conversation, message=one)
-    wider = [
-        Scope(phone_numbers=numbers, conversation=conversation),
-        Scope(phone_numbers=numbers, message=one),
-        Scope(conversation=conversation, message=one),
-    ]
+    bounds = {"phone_numbers": numbers, "conversation": conversation, "message": one}
+    named: Json = {name: bound for name, bound in bounds.items() if bound is not None}
+    wider = [Scope(**{name: bound for name, bound in named.items() if name != left}) for left in bounds]
 
-    if opens(scope, "a", "a", ("a",)):
+    if opens(Scope(**named), "a", "a", ("a",)):
         bounded = [each for each in wider if each != Scope()]
         assert all(opens(each, "a", "a", ("a",)) for each in bounded)
 

@@ -114,6 +114,7 @@ def test_a_run_announces_itself_answers_and_ends_without_a_trace(
     checkout: Path, program: subprocess.Popen[str], name: str, whole_group: bool
 ) -> None:
     values = announced(checkout, program)
+    assert (checkout / ".local" / "stack.env").stat().st_mode & 0o777 == 0o600
     handshake = {
         "hub.mode": "subscribe",
         "hub.verify_token": values["VERIFY_TOKEN"],

@@ -7,7 +7,7 @@ import pytest
 import requests
 from werkzeug.wrappers import Request, Response
 
-from local.server import DRAIN_BYTES, PortTaken, Server, serve
+from local.server import DRAIN_BYTES, PortTaken, Server, for_programs, serve
 
 
 @Request.application
@@ -44,6 +44,40 @@ def answer(connection: http.client.HTTPConnection, *request: object) -> tuple[in
     connection.request(*request)  # type: ignore[arg-type]
     response = connection.getresponse()
     return response.status, response.read()
+
+
+@pytest.fixture(name="guarded", scope="module")
+def _guarded() -> Iterator[Server]:
+    with serve(for_programs(application)) as server:
+        yield server
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Origin": "https://evil.example"},
+        {"Origin": "null"},
+        {"Sec-Fetch-Site": "cross-site"},
+        {"Host": "evil.example"},
+        {"Host": "evil.example:80"},
+        {"Host": "localhost.evil.example"},
+        {"Host": "127.0.0.1.evil.example"},
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("method", ["GET", "POST", "OPTIONS"])
+def test_what_is_for_programs_answers_no_page(guarded: Server, method: str, headers: dict[str, str]) -> None:
+    answered = requests.request(method, guarded.url, headers=headers, timeout=5)
+
+    assert answered.status_code == 403
+    assert "Access-Control-Allow-Origin" not in answered.headers
+
+
+@pytest.mark.parametrize(
+    "host", [None, "localhost:80", "127.0.0.1", "bucket.s3.localhost:80", "host.docker.internal:9"]
+)
+def test_what_is_for_programs_answers_programs(guarded: Server, host: str | None) -> None:
+    assert requests.get(guarded.url, headers={"Host": host} if host else {}, timeout=5).status_code == 200
 
 
 def test_one_connection_serves_many_requests(connection: http.client.HTTPConnection) -> None:

@@ -9,7 +9,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter, 
 
 from inbound import clients
 from inbound.cached import Cached, Value
-from inbound.observability import logger
+from inbound.observability import logger, metrics
 
 if TYPE_CHECKING:
     from mypy_boto3_secretsmanager import SecretsManagerClient
@@ -90,5 +90,6 @@ class CachedSecret(Cached[Value]):
 
         def note(fault: Exception) -> None:
             logger.error("secret_not_readable", secret=secret_id, error=type(fault).__name__)
+            metrics.add_metric("SecretUnreadable", "Count", 1)
 
         super().__init__(read, (BotoCoreError, ClientError, ValidationError), note, clock=clock)

@@ -7,6 +7,7 @@ runtime writes through the root logger, and what a handler raises, which the run
 
 import json
 import logging
+import warnings
 from collections.abc import Callable
 from functools import wraps
 from typing import Any, TypeVar
@@ -49,6 +50,8 @@ def mask_root() -> None:
     https://docs.aws.amazon.com/lambda/latest/dg/python-logging.html
     """
     logging.captureWarnings(capture=True)
+    # A run that counts nothing is no news.
+    warnings.filterwarnings("ignore", message="No application metrics to publish")
     for handler in logging.getLogger().handlers:
         if not isinstance(handler.formatter, _Masked):
             handler.setFormatter(_Masked(handler.formatter or logging.Formatter()))
