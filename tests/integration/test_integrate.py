@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ import requests
 
 from inbound.media import message_id
 from local import faults
+from local.intrinsics import read_yaml
 from tests import builders, events
 from tests.builders import PHOTO, Json
 from tests.integration.system import System, later
@@ -153,9 +155,11 @@ def test_events_come_into_the_queue_and_stay_there_until_they_are_handled(system
     consume: Callable[..., int] = defined("consume.py", "consume")
     own_id = system.receive()
     heard: list[Json] = []
+    broken: list[str] = []
 
     def breaks(event: Json) -> None:
-        raise ZeroDivisionError(event["id"])
+        broken.append(event["id"])
+        raise ZeroDivisionError
 
     def seen() -> set[str]:
         return {event["detail-type"] for event in heard if event["detail"]["message_id"] == own_id}
@@ -164,13 +168,32 @@ def test_events_come_into_the_queue_and_stay_there_until_they_are_handled(system
         with pytest.raises(ZeroDivisionError):
             consume(sqs, url, breaks)
         end = time.monotonic() + 30
-        while seen() != {"message.stored", "media.ready"}:
+        while seen() != {"message.stored", "media.ready"} or not {event["id"] for event in heard} >= {*broken}:
             assert time.monotonic() < end
             consume(sqs, url, heard.append)
 
     for event in heard:
         events.check(event)
     clouds.delete_stack(StackName="changes")
+
+
+def test_only_the_rule_may_send_to_the_queues_which_moto_does_not_mind(tmp_path: Path) -> None:
+    (tmp_path / "events.yaml").write_text(named("integrate")["events.yaml"], "utf-8")
+    resources = read_yaml(tmp_path / "events.yaml")["Resources"]
+    policy, (target,) = resources["Policy"]["Properties"], resources["Rule"]["Properties"]["Targets"]
+    queues = [{"Fn::GetAtt": f"{name}.Arn"} for name in ("Changes", "DeadChanges")]
+
+    assert policy["Queues"] == [{"Ref": "Changes"}, {"Ref": "DeadChanges"}]
+    assert policy["PolicyDocument"]["Statement"] == [
+        {
+            "Effect": "Allow",
+            "Principal": {"Service": "events.amazonaws.com"},
+            "Action": "sqs:SendMessage",
+            "Resource": queues,
+            "Condition": {"ArnEquals": {"aws:SourceArn": {"Fn::GetAtt": "Rule.Arn"}}},
+        }
+    ]
+    assert [target["Arn"], target["DeadLetterConfig"]["Arn"]] == queues
 
 
 # --- beside the old system ---------------------------------------------------------------------------------------
