@@ -255,8 +255,9 @@ def test_a_command_is_one_that_works(command: str) -> None:
 @pytest.mark.parametrize(("page", "name"), [(page, name) for page in PAGES for name in named(page)])
 def test_every_listing_is_run_by_a_test(page: str, name: str) -> None:
     tests = [path.read_text("utf-8") for path in TESTS.rglob("test_*.py")]
+    runners = [test for test in tests if f'named("{page}")' in test or f'functions("{page}", ' in test]
 
-    assert any(f'"{name}"' in test or f'"./{name}"' in test for test in tests), f"{name} of {page}.md"
+    assert any(f'"{name}"' in test or f'"./{name}"' in test for test in runners)
 
 
 @pytest.mark.parametrize("page", PAGES)

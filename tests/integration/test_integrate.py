@@ -8,10 +8,12 @@ from typing import Any
 
 import pytest
 import requests
+from werkzeug.wrappers import Request, Response
 
 from inbound.media import message_id
 from local import faults
 from local.intrinsics import read_yaml
+from local.server import serve
 from tests import builders, events
 from tests.builders import PHOTO, Json
 from tests.integration.system import System, later
@@ -139,6 +141,21 @@ def test_a_back_end_does_not_wait_for_what_will_never_come(system: System) -> No
         defined("fetch_media.py", "fetch_media")(f"{system.stack.api_url}/media/messages", "a" * 26, "no token")
 
     assert time.monotonic() - began < 5
+
+
+def test_a_back_end_asks_again_where_the_gateway_is_too_busy_and_not_where_it_knows_no_such_path() -> None:
+    answers = [(429, "Too Many Requests"), (503, "Service Unavailable"), (404, "Not Found")]
+
+    @Request.application
+    def gateway(_: Request) -> Response:
+        status, message = answers.pop(0)
+        headers = {"Content-Type": "application/json", "Retry-After": "0"}
+        return Response(f'{{"message": "{message}"}}', status, headers)
+
+    with serve(gateway) as server, refused("404"):
+        defined("fetch_media.py", "fetch_media")(server.url, "any", "any")
+
+    assert answers == []
 
 
 # --- what has changed --------------------------------------------------------------------------------------------
