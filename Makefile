@@ -13,6 +13,7 @@ BIN := $(VENV)/bin
 SAM := env -u MAKEFLAGS -u MFLAGS -u MAKELEVEL $(SAM_VENV)/bin/sam
 CHECKOV_VENV := .venv-checkov
 AUDIT_VENV := .venv-audit
+LANGUAGES_VENV := .venv-languages
 STATE := .local
 
 export SAM_CLI_TELEMETRY := 0
@@ -28,6 +29,7 @@ READY := $(VENV)/ready-$(IDENTITY)
 SAM_READY := $(SAM_VENV)/ready-$(IDENTITY)
 CHECKOV_READY := $(CHECKOV_VENV)/ready-$(IDENTITY)
 AUDIT_READY := $(AUDIT_VENV)/ready-$(IDENTITY)
+LANGUAGES_READY := $(LANGUAGES_VENV)/ready-$(IDENTITY)
 
 # Bytecode must come from the interpreter that will load it, so the tests build for 3.13, as Lambda runs it,
 # where one is found, and else for the interpreter at hand.
@@ -52,7 +54,7 @@ help:
 run: $(READY)
 	@exec $(BIN)/python -m local.stack
 
-test: $(READY) $(SAM_READY) $(CHECKOV_READY) browser
+test: $(READY) $(SAM_READY) $(CHECKOV_READY) languages browser
 	@$(MAKE) --no-print-directory lint
 	$(SAM) validate --lint --template template.yaml
 	@$(MAKE) --no-print-directory checkov
@@ -60,6 +62,10 @@ test: $(READY) $(SAM_READY) $(CHECKOV_READY) browser
 	$(BIN)/python -m pytest tests/unit tests/contract tests/integration tests/fuzz --cov --numprocesses auto --dist worksteal
 	$(BIN)/python -m pytest tests/reliability --cov --cov-append --numprocesses auto --dist worksteal
 	$(BIN)/python -m pytest tests/browser --numprocesses auto --dist worksteal
+
+# A Node.js and a PostgreSQL for tests/contract/test_snippets.py.
+.PHONY: languages
+languages: $(LANGUAGES_READY)
 
 # A Chromium for tests/browser: the one on PATH, or one that this installs; never a test that is skipped.
 .PHONY: browser
@@ -176,7 +182,8 @@ lock: $(READY)
 	$(call lock_file,requirements/checkov)
 	$(call lock_file,requirements/audit)
 	$(call lock_file,requirements/conformance)
+	$(call lock_file,requirements/languages)
 
 clean:
-	rm -rf $(VENV) $(SAM_VENV) $(CHECKOV_VENV) $(AUDIT_VENV) $(STATE) .aws-sam .hypothesis .ruff_cache .import_linter_cache
+	rm -rf $(VENV) $(SAM_VENV) $(CHECKOV_VENV) $(AUDIT_VENV) $(LANGUAGES_VENV) $(STATE) .aws-sam .hypothesis .ruff_cache .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
