@@ -31,7 +31,7 @@ def _row(message: dict[str, Any], phone_number_id: str, name: str | None) -> dic
     kind = message.get("type", "unknown")
     content = message.get(kind)
     content = content if isinstance(content, dict) else {}
-    return {
+    row = {
         "phone_number_id": phone_number_id,
         "wamid": message["id"],
         "sender": name or message.get("from") or "unknown",
@@ -40,3 +40,9 @@ def _row(message: dict[str, Any], phone_number_id: str, name: str | None) -> dic
         "filename": content.get("filename"),
         "sent_at": int(message.get("timestamp", 0)),
     }
+    return {column: _storable(value) for column, value in row.items()}
+
+
+def _storable(value: Any) -> Any:
+    """Replace halves of surrogate pairs, which JSON can hold and a database cannot: text that was cut in an emoji."""
+    return value.encode("utf-8", "replace").decode() if isinstance(value, str) else value
