@@ -27,6 +27,7 @@ def settings(stack: Mapping[str, str], database: Path) -> dict[str, str]:
         "CRM_DATABASE": str(database),
         "CRM_SECRET_KEY": secrets.token_hex(32),
         "CRM_AGENTS": json.dumps({NAME: agent}),
+        "CRM_PLAIN_HTTP": "yes",
     }
     return {**own, **{name: stack[name] for name in _FROM_STACK}}
 

@@ -3,7 +3,7 @@
     flask --app examples.crm.app run --port 9000
 
 Reads from the environment: CRM_DATABASE (a file), CRM_SECRET_KEY (signs its session cookie), CRM_AGENTS (JSON, by name:
-`password_hash` and the `phone_numbers` whose messages the agent sees), CRM_SECURE ("yes" where it is served by https);
+`password_hash` and the `phone_numbers` whose messages the agent sees), CRM_PLAIN_HTTP ("yes" on a developer's machine);
 APP_SECRET and VERIFY_TOKEN (Meta's app); API_URL, EDGE_URL and MEDIA_TOKEN_SECRET (the media service).
 """
 
@@ -35,7 +35,7 @@ def create_app(environment: Mapping[str, str] = os.environ) -> Flask:
         SECRET_KEY=environment["CRM_SECRET_KEY"],
         SESSION_COOKIE_NAME="crm_session",
         SESSION_COOKIE_SAMESITE="Lax",
-        SESSION_COOKIE_SECURE=environment.get("CRM_SECURE") == "yes",
+        SESSION_COOKIE_SECURE=environment.get("CRM_PLAIN_HTTP") != "yes",
         MAX_CONTENT_LENGTH=4 * 1024 * 1024,
         AGENTS=json.loads(environment["CRM_AGENTS"]),
         **{

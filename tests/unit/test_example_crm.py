@@ -1,10 +1,13 @@
 """What the example CRM decides without a server: rows of notifications, ids, addresses."""
 
+from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
+from examples import run
 from examples.crm import media, store, webhook
+from examples.crm.app import create_app
 from inbound.media import message_id
 from media_proxy.access import scope_of
 from tests import builders
@@ -76,3 +79,37 @@ def test_only_the_newest_messages_of_the_agents_numbers_are_listed() -> None:
         nothing = store.newest(database, [])
 
     assert (found[:3], len(found), nothing) == (["3-39", "1-39", "3-38"], 50, [])
+
+
+@pytest.mark.parametrize("name", ["CRM_SECRET_KEY", "CRM_AGENTS", "APP_SECRET", "MEDIA_TOKEN_SECRET"])
+def test_without_a_secret_it_does_not_start(settings: dict[str, str], name: str) -> None:
+    del settings[name]
+
+    with pytest.raises(KeyError, match=name):
+        create_app(settings)
+
+
+def test_its_session_is_for_https_alone_unless_it_is_told_otherwise(settings: dict[str, str]) -> None:
+    del settings["CRM_PLAIN_HTTP"]
+
+    answer = create_app(settings).test_client().post("/login", data={"name": run.NAME, "password": run.PASSWORD})
+
+    assert answer.status_code == 303
+    assert {"Secure", "HttpOnly", "SameSite=Lax"} <= set(answer.headers["Set-Cookie"].split("; "))
+
+
+def test_who_logs_out_sees_nothing_more(settings: dict[str, str]) -> None:
+    client = create_app(settings).test_client()
+    client.post("/login", data={"name": run.NAME, "password": run.PASSWORD})
+    before = client.get("/").status_code
+
+    client.post("/logout")
+
+    assert (before, client.get("/").status_code) == (200, 302)
+
+
+@pytest.fixture(name="settings")
+def _settings(tmp_path: Path) -> dict[str, str]:
+    addresses = {"API_URL": "https://api.example.com", "EDGE_URL": "https://media.example.com"}
+    secrets = {"APP_SECRET": "app", "VERIFY_TOKEN": "verify", "MEDIA_TOKEN_SECRET": SECRET, "PHONE_NUMBER_ID": "1"}
+    return run.settings({**addresses, **secrets}, tmp_path / "crm.sqlite")
