@@ -6,7 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import AbstractContextManager, closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ import requests
 from playwright.sync_api import BrowserContext, Page, expect
 
 from examples import run
+from examples.crm import store
 from local import faults
 from local.server import Server
 from local.stack import ROOT, STATE
@@ -41,18 +42,18 @@ class Crm:
     def started(self) -> Server:
         return run.started(self.settings, self.port)
 
-    def database(self) -> sqlite3.Connection:
-        return sqlite3.connect(self.settings["CRM_DATABASE"])
+    def database(self) -> AbstractContextManager[sqlite3.Connection]:
+        return store.opened(self.settings["CRM_DATABASE"])
 
     def rows(self) -> list[tuple[int, str]]:
         """Give the numeric ids and WhatsApp's ids of all messages."""
-        with closing(self.database()) as database:
-            return database.execute("SELECT id, wamid FROM messages").fetchall()
+        with self.database() as database:
+            return [(row["id"], row["wamid"]) for row in store.everything(database)]
 
     def add_old_row(self, own_id: int, number: str, kind: str, media_id: str) -> None:
         """Add a message from before WhatsApp's ids were kept."""
         row = (own_id, number, "Ada", kind, media_id, int(time.time()))
-        with closing(self.database()) as database, database:
+        with self.database() as database:
             database.execute(
                 "INSERT INTO messages (id, phone_number_id, sender, type, media_url, sent_at)"
                 " VALUES (?, ?, ?, ?, ?, ?)",
