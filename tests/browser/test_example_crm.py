@@ -143,8 +143,8 @@ def test_a_message_is_forwarded_and_its_media_shown_on_the_crms_page_from_anothe
     assert asked == {urlsplit(url).netloc for url in (crm.url, system.stack.api_url, system.stack.edge_url)}
 
 
-def test_a_document_is_saved_under_its_name(system: System, crm: Crm, agent: Page) -> None:
-    name = "Offer & terms <1>.pdf"
+def test_a_document_is_saved_and_what_customers_wrote_stays_text(system: System, crm: Crm, agent: Page) -> None:
+    name = "Offer & <b>terms.pdf"
     message = builders.media_message(
         builders.BROCHURE, held(system, builders.BROCHURE), media={"filename": name, "caption": "<img src=x>"}
     )
