@@ -36,10 +36,11 @@ LANGUAGES_READY := $(LANGUAGES_VENV)/ready-$(IDENTITY)
 HOST_ARCH := $(if $(filter aarch64 arm64,$(shell uname -m)),arm64,x86_64)
 FIND_PYTHON := $(BIN)/python -m tools.interpreter
 
-.PHONY: help run test check conformance fix lock build clean
+.PHONY: help run run-example test check conformance fix lock build clean
 
 help:
 	@echo 'make run     the whole system on 127.0.0.1, no account needed (API_PORT=8080)'
+	@echo 'make run-example  the same, and an example CRM that it forwards to and that shows its media (CRM_PORT=9000)'
 	@echo 'make test    everything that must pass'
 	@echo 'make check   the quick part of it: format, lint, types, imports, unit tests'
 	@echo 'make verify  a fuzz of the local HTTP API with 20000 requests (REQUESTS=20000, SEED= one of its own)'
@@ -53,6 +54,9 @@ help:
 
 run: $(READY)
 	@exec $(BIN)/python -m local.stack
+
+run-example: $(READY)
+	@exec $(BIN)/python -m examples.run
 
 test: $(READY) $(SAM_READY) $(CHECKOV_READY) languages browser
 	@$(MAKE) --no-print-directory lint

@@ -41,8 +41,10 @@ class BadSetting(ValueError):
 class Options:
     """What can be chosen. Port 0 is a free one, `graph_url` of None the simulator, `logs` of None stderr.
 
-    `parameters` override the template's, `variables` the environments of the functions. `announcement` is the file
-    that holds addresses and credentials while the system is ready. `background` is whether the queue worker and the
+    `parameters` override the template's, `variables` the environments of the functions. With the parameter EdgeDomain
+    the edge's links are signed for that name, with the local port and http: Chromium takes names under localhost here.
+    `origins` may call us beside the simulator's page. `announcement` is the file that holds addresses and credentials
+    while the system is ready. `background` is whether the queue worker and the
     schedules run all the time.
     """
 
@@ -51,6 +53,7 @@ class Options:
     graph_token: str = field(default=GRAPH_TOKEN, repr=False)
     access: Access = field(default_factory=lambda: Access({}))
     parameters: Mapping[str, str] = field(default_factory=dict)
+    origins: tuple[str, ...] = ()
     variables: Mapping[str, str] = field(default_factory=dict)
     logs: Path | None = None
     announcement: Path | None = None
@@ -58,7 +61,10 @@ class Options:
 
 
 def options_from(environment: Mapping[str, str]) -> Options:
-    """Read API_PORT, GRAPH_URL, GRAPH_TOKEN, FORWARD_URL, AWS_ENDPOINT_URL* and AWS_REGION. Raises `BadSetting`."""
+    """Read API_PORT, GRAPH_URL, GRAPH_TOKEN, FORWARD_URL, ALLOWED_ORIGINS, AWS_ENDPOINT_URL* and AWS_REGION.
+
+    Raises `BadSetting`.
+    """
     graph_url = environment.get("GRAPH_URL") or None
     forward_url = environment.get("FORWARD_URL") or None
     access = access_from(environment)
@@ -70,6 +76,7 @@ def options_from(environment: Mapping[str, str]) -> Options:
         graph_token=environment.get("GRAPH_TOKEN") or GRAPH_TOKEN,
         access=access,
         parameters={"ForwardUrl": _forward_url(forward_url)} if forward_url else {},
+        origins=_origins(environment.get("ALLOWED_ORIGINS") or ""),
     )
 
 
@@ -81,6 +88,11 @@ def _forward_url(text: str) -> str:
         raise BadSetting(
             "FORWARD_URL must be an https address, or an http one on this machine: http://127.0.0.1:9000/webhook"
         ) from error
+
+
+def _origins(text: str) -> tuple[str, ...]:
+    """Read origins as the template's parameter AllowedOrigins has them, with commas between them."""
+    return tuple(_origin("ALLOWED_ORIGINS", part) for part in text.split(",")) if text else ()
 
 
 def _port(text: str) -> int:

@@ -14,9 +14,9 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from types import FrameType
@@ -135,12 +135,14 @@ class _Later:
 class _Places:
     """The addresses of the local run, taken before anything answers there: each part has to know the others'."""
 
-    def __init__(self, api_port: int) -> None:
+    def __init__(self, api_port: int, edge_name: str | None = None) -> None:
         self._servers: list[Server] = []
         self.api, self.api_url = self._take(api_port)
         self.graph, self.graph_url = self._take()
         self.page, self.page_url = self._take()
         self.edge, self.edge_url = self._take()
+        if edge_name:
+            self.edge_url = f"http://{edge_name}:{urlsplit(self.edge_url).port}"
 
     def _take(self, port: int = 0) -> tuple[_Later, str]:
         content = _Later()
@@ -163,7 +165,7 @@ def running_stack(options: Options | None = None) -> Iterator[Stack]:
     """
     options = options or Options()
     with ExitStack() as closing:
-        places = _Places(options.api_port)
+        places = _Places(options.api_port, options.parameters.get("EdgeDomain"))
         closing.callback(places.close)
         _clear(options)
         lambdas.prepare()
@@ -205,7 +207,7 @@ def _provisioned(options: Options, places: _Places, access: Access, private_key:
     page_port = urlsplit(places.page_url).port
     template = templates.load(
         {
-            "AllowedOrigins": f"{places.page_url},http://localhost:{page_port}",
+            "AllowedOrigins": ",".join((places.page_url, f"http://localhost:{page_port}", *options.origins)),
             "Events": "on",
             **graph_parameters(options.graph_url or places.graph_url),
             **options.parameters,
@@ -333,13 +335,17 @@ def _announced(stack: Stack, path: Path) -> Iterator[None]:
 # ---- As a program ----
 
 
-def main() -> int:
-    """Run until Ctrl-C or SIGTERM. Gives the exit code."""
+Companion = Callable[[Stack], AbstractContextManager[object]]
+"""A program that runs beside the system, and ends before it."""
+
+
+def main(companion: Companion = nullcontext) -> int:
+    """Run until Ctrl-C or SIGTERM. Gives the exit code. A companion may raise `BadSetting` when it cannot start."""
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
     stopping = _stop_on_signals()
     try:
         with _with_files(options_from(os.environ)) as options:
-            return _run(options, stopping)
+            return _run(options, stopping, companion)
     except PortTaken as error:
         problem = f"Port {error.port} is taken. Choose another one: API_PORT={error.port + 1} make run"
     except InvocationError as error:
@@ -384,14 +390,15 @@ def _stop_on_signals() -> threading.Event:
     return stopping
 
 
-def _run(options: Options, stopping: threading.Event) -> int:
+def _run(options: Options, stopping: threading.Event, companion: Companion) -> int:
     started = time.monotonic()
     with running_stack(options) as stack:
         print(_greeting(stack, options, time.monotonic() - started), flush=True)
-        while not stopping.wait(PAUSE):
-            if not stack.alive:
-                print("moto's server has ended by itself, so everything ends.", file=sys.stderr)
-                return 1
+        with companion(stack):
+            while not stopping.wait(PAUSE):
+                if not stack.alive:
+                    print("moto's server has ended by itself, so everything ends.", file=sys.stderr)
+                    return 1
     print("Stopped.")
     return 0
 

@@ -25,12 +25,16 @@ QUIET = [
 
 @pytest.fixture(scope="session")
 def chromium(canary: Canary) -> Iterator[Browser]:
-    """Start the browser. It finds no other machine; its own sandbox is on but for root, who cannot have it."""
+    """Start the browser. It finds no other machine: names under localhost are this one.
+
+    Its own sandbox is on but for root, who cannot have it.
+    """
     path = find_chromium()
     if path is None:
         pytest.fail(f"There is no Chromium on this machine: python -m tools.chromium installs one, or {ADVICE}.")
     with sync_playwright() as playwright:
-        names = f"--host-resolver-rules=MAP {HOST} {canary.address},MAP * ~NOTFOUND,EXCLUDE 127.0.0.1"
+        rules = (f"MAP {HOST} {canary.address}", "MAP *.localhost 127.0.0.1", "MAP * ~NOTFOUND", "EXCLUDE 127.0.0.1")
+        names = f"--host-resolver-rules={','.join(rules)}"
         arguments = [*QUIET, names]
         browser = playwright.chromium.launch(executable_path=path, args=arguments, chromium_sandbox=os.geteuid() != 0)
         yield browser

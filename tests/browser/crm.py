@@ -36,23 +36,25 @@ class Crm:
     """The server of the page."""
 
     def __init__(self) -> None:
-        self._pages: dict[str, str] = {}
+        self._pages: dict[str, tuple[str, dict[str, str]]] = {}
         self._count = itertools.count(1)
         self._server = serve(Request.application(self._answer))
+        self.url = self._server.url
 
-    def page(self, body: str) -> str:
+    def page(self, body: str, **headers: str) -> str:
         """Put a page up; give its address. It notes in `heard` what other windows and frames tell it."""
         path = f"/{next(self._count)}"
         head = (
             "<!doctype html><title>CRM</title><script>heard = []; onmessage = e => heard.push(String(e.data))</script>"
         )
-        self._pages[path] = head + body
-        return self._server.url + path
+        self._pages[path] = head + body, headers
+        return self.url + path
 
     def _answer(self, request: Request) -> Response:
         if request.path not in self._pages:
             return Response(status=404)
-        return Response(self._pages[request.path], content_type="text/html; charset=utf-8")
+        page, headers = self._pages[request.path]
+        return Response(page, headers=headers, content_type="text/html; charset=utf-8")
 
     def __enter__(self) -> Self:
         return self

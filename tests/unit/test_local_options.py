@@ -30,7 +30,7 @@ def test_without_variables_port_8080_and_the_simulator_are_chosen() -> None:
 
 
 def test_empty_variables_count_as_absent() -> None:
-    names = ("API_PORT", "GRAPH_URL", "GRAPH_TOKEN", "FORWARD_URL", "AWS_ENDPOINT_URL", "AWS_REGION")
+    names = ("API_PORT", "GRAPH_URL", "GRAPH_TOKEN", "FORWARD_URL", "ALLOWED_ORIGINS", "AWS_ENDPOINT_URL", "AWS_REGION")
 
     assert options_from(dict.fromkeys(names, "")) == options_from({})
 
@@ -99,6 +99,19 @@ def test_what_customers_wrote_goes_nowhere_in_the_open(url: str) -> None:
     with pytest.raises(BadSetting, match="FORWARD_URL") as told:
         options_from({"FORWARD_URL": url})
     assert "hush" not in str(told.value)
+
+
+def test_further_origins_may_call_us_and_are_written_as_browsers_write_them() -> None:
+    text = "http://127.0.0.1:9000/,https://crm.example.com"
+
+    assert options_from({"ALLOWED_ORIGINS": text}).origins == ("http://127.0.0.1:9000", "https://crm.example.com")
+    assert options_from({}).origins == ()
+
+
+@pytest.mark.parametrize("text", ["*", "crm.example.com", "https://crm.example.com/page", "http://127.0.0.1:9000,"])
+def test_what_is_no_origin_is_refused(text: str) -> None:
+    with pytest.raises(BadSetting, match="ALLOWED_ORIGINS"):
+        options_from({"ALLOWED_ORIGINS": text})
 
 
 def test_emulators_are_taken_over_with_their_credentials() -> None:

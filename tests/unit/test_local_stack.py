@@ -12,9 +12,10 @@ import pytest
 import requests
 
 from local.graph import Outgoing
-from local.options import Options
+from local.options import PHONE_NUMBER_ID, Options
 from local.server import serve
 from local.stack import ROOT, Stack, running_stack
+from tests import builders
 
 PNG = b"\x89PNG\r\n\x1a\n" + bytes(100)
 ADDRESSES = {"API_URL", "PAGE_URL", "EDGE_URL", "GRAPH_URL", "AWS_ENDPOINT_URL"}
@@ -36,7 +37,7 @@ CONTRACT = ADDRESSES | {
 @pytest.fixture(name="checkout")
 def _checkout(tmp_path: Path) -> Path:
     """Give a project folder of its own: a run must not disturb the one that a developer has going."""
-    for name in ("local", "template.yaml"):
+    for name in ("local", "examples", "template.yaml"):
         (tmp_path / name).symlink_to(ROOT / name)
     return tmp_path
 
@@ -51,10 +52,10 @@ def _program(checkout: Path) -> Iterator[subprocess.Popen[str]]:
     process.stdout.close()
 
 
-def start(checkout: Path, **variables: str) -> subprocess.Popen[str]:
+def start(checkout: Path, module: str = "local.stack", **variables: str) -> subprocess.Popen[str]:
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "GRAPH_"))}
     return subprocess.Popen(
-        [sys.executable, "-m", "local.stack"],
+        [sys.executable, "-m", module],
         cwd=checkout,
         env={**kept, "API_PORT": "0", **variables},
         stdout=subprocess.PIPE,
@@ -163,6 +164,61 @@ def test_a_run_that_is_killed_takes_its_processes_along(checkout: Path, program:
 
     assert soon_ended(children)
     assert not (checkout / ".local" / "stack.env").exists()
+
+
+@linux
+def test_the_example_crm_runs_beside_it_gets_what_meta_sends_and_ends_with_it(checkout: Path) -> None:
+    with serve(lambda *_: []) as free:
+        port = free.port
+    program = start(checkout, "examples.run", CRM_PORT=str(port))
+    values = announced(checkout, program)
+    body = builders.wire(builders.notification(builders.text_message("Bom dia"), phone_number_id=PHONE_NUMBER_ID))
+    headers = builders.signed(body, values["APP_SECRET"])
+    agent, end = requests.Session(), time.monotonic() + 30
+    answer = requests.post(f"{values['API_URL']}/webhook", body, headers=headers, timeout=30)
+    while "Bom dia" not in log_in(agent, f"http://127.0.0.1:{port}/login"):
+        assert time.monotonic() < end
+        time.sleep(0.2)
+    origin = {"Origin": f"http://127.0.0.1:{port}"}
+    allowed = requests.get(f"{values['API_URL']}/media/messages/unknown", headers=origin, timeout=30).headers
+    children = descendants(program.pid)
+
+    program.terminate()
+    output, _ = program.communicate(timeout=20)
+
+    agent.close()
+    assert answer.status_code == 200
+    assert allowed["Access-Control-Allow-Origin"] == origin["Origin"]
+    assert f"The example CRM: http://127.0.0.1:{port} " in output
+    assert (program.returncode, "Traceback" in output) == (0, False)
+    assert soon_ended(children)
+    assert not list((checkout / ".local").glob("*.sqlite*"))
+
+
+def log_in(agent: requests.Session, url: str) -> str:
+    """Log in as an agent, once somebody answers; give the page that is shown."""
+    try:
+        return agent.post(url, {"name": "agent", "password": "agent"}, timeout=10).text
+    except requests.ConnectionError:
+        return ""
+
+
+def test_an_example_crm_whose_port_is_taken_says_so(checkout: Path) -> None:
+    with serve(lambda *_: []) as taken:
+        program = start(checkout, "examples.run", CRM_PORT=str(taken.port))
+        output, _ = program.communicate(timeout=40)
+
+    assert program.returncode == 1
+    assert f"port {taken.port} is taken. Choose another one: CRM_PORT={taken.port + 1} make run-example" in output
+    assert "Traceback" not in output
+
+
+@pytest.mark.parametrize("text", ["0", "65536", "crm"])
+def test_an_example_crm_on_a_port_that_is_none_says_so(checkout: Path, text: str) -> None:
+    program = start(checkout, "examples.run", CRM_PORT=text)
+    output, _ = program.communicate(timeout=40)
+
+    assert (program.returncode, output) == (1, f"CRM_PORT must be a number from 1 to 65535, not {text!r}\n")
 
 
 def test_a_second_run_beside_the_first_has_files_of_its_own(checkout: Path, program: subprocess.Popen[str]) -> None:
