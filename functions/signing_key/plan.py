@@ -61,7 +61,9 @@ def _led_by(wanted: "StoredKey", others: "Sequence[StoredKey]", now: int) -> Pla
         return Plan((_since(wanted, now), *(_since(key, min(key.active_from, now - 1)) for key in others)))
     if _one_signs(others, now):
         return Plan((wanted, *others))
-    return Plan((_since(wanted, min(wanted.active_from, now)), *others))
+    return Plan(
+        (_since(wanted, min(wanted.active_from, now)), *(_since(key, min(key.active_from, now - 1)) for key in others))
+    )
 
 
 def _still_trusted(keys: "Sequence[StoredKey]", now: int) -> "list[StoredKey]":

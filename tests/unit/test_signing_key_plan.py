@@ -4,7 +4,7 @@ import itertools
 from dataclasses import dataclass, field
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from inbound.cached import LIFETIME
@@ -286,6 +286,7 @@ def test_asking_again_changes_nothing(story: list[tuple[str, int]], keep_old: bo
     st.sampled_from("123456"),
     st.booleans(),
 )
+@example([("1", NOW + 1), ("1", NOW + 1)], "1", keep_old=True)
 def test_whatever_the_secret_holds_one_key_signs_and_the_wished_one_leads(
     held: list[tuple[str, int]], version: str, keep_old: bool
 ) -> None:
