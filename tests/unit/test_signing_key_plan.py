@@ -286,7 +286,7 @@ def test_asking_again_changes_nothing(story: list[tuple[str, int]], keep_old: bo
     st.sampled_from("123456"),
     st.booleans(),
 )
-@example([("1", NOW + 1), ("1", NOW + 1)], "1", keep_old=True)
+@example([("1", NOW + 1), ("1", NOW + 1)], "1", True)
 def test_whatever_the_secret_holds_one_key_signs_and_the_wished_one_leads(
     held: list[tuple[str, int]], version: str, keep_old: bool
 ) -> None:
