@@ -172,13 +172,18 @@ class Witness:
     def _request(self, event: Json) -> None:
         headers, query = event.get("headers") or {}, event.get("queryStringParameters") or {}
         for name in PRESENTED:
-            self.secrets.add(name, headers.get(name, "").rpartition(" ")[2])
+            self._presented(name, headers.get(name, "").rpartition(" ")[2])
         for cookie in event.get("cookies") or ():
-            self.secrets.add("a cookie", cookie.partition("=")[2])
+            self._presented("a cookie", cookie.partition("=")[2])
         for name in IN_QUERY:
-            self.secrets.add(name, query.get(name, ""))
+            self._presented(name, query.get(name, ""))
         body = event.get("body") or ""
         self.webhook_body(base64.b64decode(body) if event.get("isBase64Encoded") else body.encode("utf-8", "replace"))
+
+    def _presented(self, name: str, value: str) -> None:
+        """Remember a secret that a caller presents; what is not ASCII was never one, and may be a challenge, too."""
+        if value.isascii():
+            self.secrets.add(name, value)
 
     def webhook_body(self, body: bytes) -> None:
         """Remember all that a payload says of people."""
