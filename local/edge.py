@@ -37,7 +37,7 @@ METHODS = ("GET", "HEAD")
 """AllowedMethods of the template's behaviours, all alike; a preflight would need OPTIONS."""
 
 _SIGNED = frozenset({"Expires", "Policy", "Signature", "Key-Pair-Id", "Hash-Algorithm"})
-_HASHES: Mapping[str | None, hashes.HashAlgorithm] = {None: hashes.SHA1(), "SHA256": hashes.SHA256()}  # noqa: S303  (CloudFront's default)
+_HASHES: Mapping[str | None, hashes.HashAlgorithm] = {None: hashes.SHA1(), "SHA256": hashes.SHA256()}  # noqa: S303  (what CloudFront checks by default)
 _RANGE = re.compile(r"bytes=(\d*)-(\d*)", re.ASCII)
 
 PublicKey = ec.EllipticCurvePublicKey | rsa.RSAPublicKey

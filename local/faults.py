@@ -15,6 +15,7 @@ import json
 import random
 import threading
 import time
+from abc import abstractmethod
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from email.utils import formatdate
@@ -97,8 +98,9 @@ class Fault(BaseModel):
         """Give what the client gets instead of `answer`."""
         return self._bend(answer)
 
+    @abstractmethod
     def _bend(self, answer: Answer) -> Answer:
-        raise NotImplementedError  # each fault bends in its own way; this one is never made
+        """Bend an answer in the fault's own way."""
 
 
 # --- another answer -----------------------------------------------------------------------------------------

@@ -285,7 +285,7 @@ class MetaSimulator:
             answer = _refused(request, error)
         return _response(answer)
 
-    def _resolve(self, request: Request, version: str, media_id: str) -> Answer:  # noqa: ARG002  (all answers are called alike)
+    def _resolve(self, request: Request, media_id: str, **_: str) -> Answer:
         answer = self._token_problem(request) or self._description(request, media_id)
         return self._bent(request, "resolve", media_id, answer)
 
@@ -360,7 +360,7 @@ class MetaSimulator:
         described = {"id": media.id, "mime_type": media.mime_type, "sha256": media.sha256, "size": media.size}
         return Answer.json(201, described)
 
-    def _forget(self, request: Request, media_id: str) -> Answer:  # noqa: ARG002  (all answers are called alike)
+    def _forget(self, _: Request, media_id: str) -> Answer:
         return Answer.json(_OK, {"forgotten": self.forget_media(media_id)})
 
     def _send(self, request: Request) -> Answer:
@@ -369,7 +369,7 @@ class MetaSimulator:
     def _deliver(self, request: Request) -> Answer:
         return Answer.json(_OK, asdict(self.deliver(request.get_data(cache=False))))
 
-    def _list_faults(self, request: Request) -> Answer:  # noqa: ARG002  (all answers are called alike)
+    def _list_faults(self, _: Request) -> Answer:
         return Answer.json(_OK, self.faults.listed())
 
     def _add_faults(self, request: Request) -> Answer:
@@ -381,7 +381,7 @@ class MetaSimulator:
         self.faults.clear(request.args.get("media_id"))
         return self._list_faults(request)
 
-    def _list_random_faults(self, request: Request) -> Answer:  # noqa: ARG002  (all answers are called alike)
+    def _list_random_faults(self, _: Request) -> Answer:
         wanted = self.faults.at_random
         return Answer.json(_OK, wanted and {**wanted.model_dump(mode="json"), "struck": self.faults.struck})
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import yaml
 
@@ -41,7 +41,11 @@ class UnknownReference(TemplateError):
 
 def read_yaml(path: Path) -> dict[str, Any]:
     """Read a template; short tags become their long form (`!Sub x` is `{"Fn::Sub": "x"}`)."""
-    document = yaml.load(path.read_text("utf-8"), Loader=_Loader)  # noqa: S506  (a SafeLoader with tags)
+    loader = _Loader(path.read_text("utf-8"))
+    try:
+        document = loader.get_single_data()
+    finally:
+        loader.dispose()
     if not isinstance(document, dict):
         raise TemplateError(f"{path} is no CloudFormation template")
     return document
@@ -185,11 +189,11 @@ def _construct_tag(loader: _Loader, suffix: str, node: yaml.Node) -> dict[str, A
         return {name: loader.construct_scalar(node)}
     if isinstance(node, yaml.SequenceNode):
         return {name: loader.construct_sequence(node, deep=True)}
-    return {name: loader.construct_mapping(node, deep=True)}  # type: ignore[arg-type]  # the third and last kind of node
+    return {name: loader.construct_mapping(cast("yaml.MappingNode", node), deep=True)}  # the third and last kind
 
 
 _Loader.add_multi_constructor("!", _construct_tag)
 _Loader.add_constructor(
     "tag:yaml.org,2002:timestamp",
-    lambda loader, node: loader.construct_scalar(node),  # type: ignore[arg-type]  # a date is always a scalar
+    lambda loader, node: loader.construct_scalar(cast("yaml.ScalarNode", node)),  # a date is always one
 )

@@ -140,7 +140,7 @@ def notification(number: Number, contact: Contact, *messages: dict[str, Any]) ->
 
 
 def encode(payload: Any) -> bytes:
-    r"""Write JSON as Meta does: compact, non-ASCII as `\uXXXX` in lower-case hex, and `/` as `\/`."""
+    r"""Write JSON as Meta does: compact, `ü` as `\u00fc`, and `/` as `\/`."""
     return json.dumps(payload, ensure_ascii=True, separators=(",", ":")).replace("/", "\\/").encode("ascii")
 
 

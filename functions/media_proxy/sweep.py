@@ -156,7 +156,7 @@ def note_ages(
 @logger.inject_lambda_context(log_event=False)
 @reticent
 @metrics.log_metrics(capture_cold_start_metric=True)
-def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, int]:  # noqa: ARG001  (the clock's event says nothing)
+def handler(_event: dict[str, Any], context: LambdaContext) -> dict[str, int]:
     """Lambda's entry point: the clock's event in, the number of media by what was done with them out."""
     sweep = swept(context.get_remaining_time_in_millis() / 1000 - RESERVE)
     metrics.add_metric("OldestUnsettledMedia", "Seconds", sweep.oldest)

@@ -8,7 +8,7 @@ https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/crpg-ref.html
 
 import logging
 import traceback
-from concurrent.futures import Future
+from concurrent.futures import Future, wait
 from threading import Event, Thread
 from typing import TYPE_CHECKING, Any
 
@@ -58,13 +58,13 @@ def outcome_of(request: dict[str, Any], context: "LambdaContext", seconds: float
     work = Thread(target=lambda: done.set_result(attempt(request, context, given_up)), daemon=True)
     try:
         work.start()
-        return done.result(seconds)
-    except TimeoutError:
-        given_up.set()
-        log.error("signing_keys_too_slow")  # noqa: TRY400  (the trace would show this line)
-        return Answer(reason="TimedOut: AWS did not answer in time. Nothing speaks against another try.")
     except RuntimeError as error:  # no thread can be had
-        return Answer(reason=answer.reason(error, context.log_group_name))
+        return failed(error, context)
+    if wait([done], seconds).done:
+        return done.result()
+    given_up.set()
+    log.error("signing_keys_too_slow")
+    return Answer(reason="TimedOut: AWS did not answer in time. Nothing speaks against another try.")
 
 
 def attempt(request: dict[str, Any], context: "LambdaContext", given_up: Event) -> Answer:
@@ -73,11 +73,14 @@ def attempt(request: dict[str, Any], context: "LambdaContext", given_up: Event) 
         from signing_key.ceremony import carry_out
 
         return Answer(carry_out(request, context, given_up))
-    except BaseException as error:  # noqa: BLE001  (whatever it is, CloudFormation waits)
-        # The trace without messages: those of libraries may show what was sent.
-        trace = "".join(traceback.format_tb(error.__traceback__))
-        log.error("signing_keys_failed: %s\n%s", type(error).__name__, trace)  # noqa: TRY400
-        return Answer(reason=answer.reason(error, context.log_group_name))
+    except BaseException as error:  # noqa: BLE001  (whatever it is, CloudFormation waits for an answer)
+        return failed(error, context)
+
+
+def failed(error: BaseException, context: "LambdaContext") -> Answer:
+    """Log where it happened, and tell CloudFormation: without messages, as those of libraries may show what was sent."""
+    log.error("signing_keys_failed: %s\n%s", type(error).__name__, "".join(traceback.format_tb(error.__traceback__)))
+    return Answer(reason=answer.reason(error, context.log_group_name))
 
 
 def deliver(body: bytes, url: str) -> None:
@@ -93,7 +96,7 @@ def deliver(body: bytes, url: str) -> None:
             timeout=urllib3.Timeout(total=ONE_TRY),
             redirect=False,
         )
-    except Exception as error:  # noqa: BLE001  (its message holds the URL)
+    except Exception as error:  # noqa: BLE001  (none may pass: each may hold the URL, which is a secret)
         raise AnswerNotDelivered(type(error).__name__) from None
     if response.status != 200:
         raise AnswerNotDelivered(f"HTTP {response.status}")

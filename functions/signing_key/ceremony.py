@@ -75,10 +75,10 @@ class Ceremony:
 
 
 @logger.inject_lambda_context
-def carry_out(request: dict[str, Any], context: "LambdaContext", given_up: Event) -> tuple[str, ...]:  # noqa: ARG001  (the logger's)
+def carry_out(request: dict[str, Any], _context: "LambdaContext", given_up: Event) -> tuple[str, ...]:
     """Do what is asked, and give the ids of the keys that the key group is to hold, newest first.
 
-    Nothing is sent to AWS any more once `given_up` is set. Raises `SigningKeyError`.
+    The context is the logger's. Nothing is sent to AWS any more once `given_up` is set. Raises `SigningKeyError`.
     """
     asked = _valid(Asked, request)
     if asked.request_type == "Delete":
