@@ -78,7 +78,7 @@ def attempt(request: dict[str, Any], context: "LambdaContext", given_up: Event) 
 
 
 def failed(error: BaseException, context: "LambdaContext") -> Answer:
-    """Log where it happened, and tell CloudFormation: without messages, as those of libraries may show what was sent."""
+    """Log where it happened, and tell CloudFormation; without messages: those of libraries may show what was sent."""
     log.error("signing_keys_failed: %s\n%s", type(error).__name__, "".join(traceback.format_tb(error.__traceback__)))
     return Answer(reason=answer.reason(error, context.log_group_name))
 

@@ -74,7 +74,7 @@ class Ceremony:
     now: int
 
 
-@logger.inject_lambda_context
+@logger.inject_lambda_context(log_event=False)
 def carry_out(request: dict[str, Any], _context: "LambdaContext", given_up: Event) -> tuple[str, ...]:
     """Do what is asked, and give the ids of the keys that the key group is to hold, newest first.
 

@@ -56,14 +56,11 @@ def _with_new(others: "Sequence[StoredKey]", now: int) -> Plan:
 
 
 def _led_by(wanted: "StoredKey", others: "Sequence[StoredKey]", now: int) -> Plan:
-    """Let a key that is there be the newest."""
-    if others and others[0].active_from > wanted.active_from:
-        return Plan((_since(wanted, now), *(_since(key, min(key.active_from, now - 1)) for key in others)))
-    if _one_signs(others, now):
+    """Let a key that is there be the newest. Nothing changes when it is, and some key signs."""
+    leads = not others or others[0].active_from <= wanted.active_from
+    if leads and _one_signs((wanted, *others), now):
         return Plan((wanted, *others))
-    return Plan(
-        (_since(wanted, min(wanted.active_from, now)), *(_since(key, min(key.active_from, now - 1)) for key in others))
-    )
+    return Plan((_since(wanted, now), *(_since(key, min(key.active_from, now - 1)) for key in others)))
 
 
 def _still_trusted(keys: "Sequence[StoredKey]", now: int) -> "list[StoredKey]":
