@@ -5,8 +5,18 @@ from collections.abc import Iterator
 
 import pytest
 
+from local.cloud import Moto
 from tests.integration import system as systems
 from tests.integration.system import System
+
+
+@pytest.fixture(scope="module")
+def moto(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Moto]:
+    """Give an emulator of AWS with nothing in it."""
+    moto = Moto(tmp_path_factory.mktemp("moto"))
+    moto.wait()
+    yield moto
+    moto.close()
 
 
 @pytest.fixture(scope="session")

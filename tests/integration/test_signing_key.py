@@ -44,14 +44,6 @@ URL = "https://d1.cloudfront.net/inline/1/abcdefghijklmnopqrstuvwxyz/1"
 START = 1_790_800_000
 
 
-@pytest.fixture(name="moto", scope="module")
-def _moto(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Moto]:
-    moto = Moto(tmp_path_factory.mktemp("moto"))
-    moto.wait()
-    yield moto
-    moto.close()
-
-
 @pytest.fixture(name="cloudfront")
 def _cloudfront() -> CloudFront:
     return CloudFront()

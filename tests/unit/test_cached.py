@@ -6,23 +6,11 @@ from collections.abc import Callable
 import pytest
 
 from inbound.cached import LIFETIME, PAUSE, Cached
+from tests.clock import Clock
 
 
 class Unreadable(Exception):
     pass
-
-
-class Clock:
-    """Seconds that pass when told to."""
-
-    def __init__(self) -> None:
-        self.now = 0.0
-
-    def __call__(self) -> float:
-        return self.now
-
-    def passes(self, seconds: float) -> None:
-        self.now += seconds
 
 
 class Source:
@@ -41,11 +29,6 @@ class Source:
 
     def note(self, fault: Exception) -> None:
         self.noted.append(str(fault))
-
-
-@pytest.fixture(name="clock")
-def _clock() -> Clock:
-    return Clock()
 
 
 @pytest.fixture(name="source")

@@ -2,7 +2,6 @@
 
 import io
 import json
-import logging
 import threading
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
@@ -14,7 +13,6 @@ from botocore.exceptions import BotoCoreError, ClientError
 from pydantic import TypeAdapter, ValidationError
 from werkzeug.wrappers import Request, Response
 
-from inbound import observability
 from inbound.cached import LIFETIME, PAUSE
 from inbound.credentials import (
     APPS,
@@ -26,6 +24,7 @@ from inbound.credentials import (
     GraphCredentials,
 )
 from local.server import serve
+from tests.clock import Clock
 
 if TYPE_CHECKING:
     from mypy_boto3_secretsmanager import SecretsManagerClient
@@ -69,19 +68,6 @@ def connected(url: str) -> "SecretsManagerClient":
     )
 
 
-class Clock:
-    """Seconds that pass when told to."""
-
-    def __init__(self) -> None:
-        self.now = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
-
-    def passes(self, seconds: float) -> None:
-        self.now += seconds
-
-
 @pytest.fixture(name="service", scope="module")
 def _service() -> "Iterator[tuple[Manager, SecretsManagerClient]]":
     manager = Manager()
@@ -101,24 +87,9 @@ def _client(service: "tuple[Manager, SecretsManagerClient]") -> "SecretsManagerC
     return service[1]
 
 
-@pytest.fixture(name="clock")
-def _clock() -> Clock:
-    return Clock()
-
-
 @pytest.fixture(name="secret")
 def _secret(client: "SecretsManagerClient", clock: Clock) -> CachedSecret[GraphCredentials]:
     return CachedSecret("the-id", GRAPH, client=lambda: client, clock=clock)
-
-
-@pytest.fixture(name="log")
-def _log() -> Iterator[io.StringIO]:
-    written = io.StringIO()
-    handler = logging.StreamHandler(written)
-    handler.setFormatter(observability.logger.registered_formatter)
-    observability.logger.addHandler(handler)
-    yield written
-    logging.getLogger(observability.logger.name).removeHandler(handler)
 
 
 def graph(*tokens: str) -> str:

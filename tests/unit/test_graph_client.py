@@ -370,16 +370,9 @@ def test_redirects_in_circles_end(meta: Stage, graph: Graph, location: str) -> N
 
 
 def test_neither_proxy_nor_netrc_of_the_environment_sees_or_replaces_the_token(
-    meta: Stage, stranger: Stage, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    meta: Stage, stranger: Stage, mislead: Callable[[str], None]
 ) -> None:
-    netrc = tmp_path / "netrc"
-    netrc.write_text("machine 127.0.0.1 login somebody password else\n")
-    netrc.chmod(0o600)
-    monkeypatch.setenv("NETRC", str(netrc))
-    for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
-        monkeypatch.setenv(name, stranger.url)
-    for name in ("no_proxy", "NO_PROXY"):
-        monkeypatch.delenv(name, raising=False)
+    mislead(stranger.url)
     meta.says(PLACE)
     graph = Graph(settings(meta.url))
 

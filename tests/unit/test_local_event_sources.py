@@ -82,11 +82,8 @@ def raising(error: Exception) -> Answer:
 
 
 @pytest.fixture(name="access", scope="module")
-def _access(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Access]:
-    moto = Moto(tmp_path_factory.mktemp("moto"))
-    moto.wait()
-    yield Access({ENDPOINT: moto.url})
-    moto.close()
+def _access(moto: Moto) -> Access:
+    return Access({ENDPOINT: moto.url})
 
 
 @pytest.fixture(name="sqs", scope="module")

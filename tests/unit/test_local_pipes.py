@@ -142,11 +142,8 @@ def test_nothing_is_escaped_as_in_a_pipe() -> None:
 
 
 @pytest.fixture(name="access", scope="module")
-def _access(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Access]:
-    moto = Moto(tmp_path_factory.mktemp("moto"))
-    moto.wait()
-    yield Access({ENDPOINT: moto.url})
-    moto.close()
+def _access(moto: Moto) -> Access:
+    return Access({ENDPOINT: moto.url})
 
 
 def key_of(pk: str) -> dict[str, Any]:

@@ -2,10 +2,8 @@
 
 import io
 import json
-import logging
 import time
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from threading import Thread
 from typing import Any
 
@@ -19,7 +17,7 @@ from inbound.errors import InternalError, Unauthenticated
 from local.server import serve
 from media_proxy import published_keys
 from media_proxy.published_keys import LARGEST, REST, TRUSTED, PublishedKeys
-from tests.unit.test_cached import Clock
+from tests.clock import Clock
 from tests.unit.test_jwks import document, jwk
 
 FIRST, SECOND = (ec.generate_private_key(ec.SECP256R1()) for _ in range(2))
@@ -58,24 +56,9 @@ def _provider() -> Iterator[Provider]:
         yield provider
 
 
-@pytest.fixture(name="clock")
-def _clock() -> Clock:
-    return Clock()
-
-
 @pytest.fixture(name="keys")
 def _keys(provider: Provider, clock: Clock) -> PublishedKeys:
     return PublishedKeys(provider.url, clock)
-
-
-@pytest.fixture(name="log")
-def _log() -> Iterator[io.StringIO]:
-    written = io.StringIO()
-    handler = logging.StreamHandler(written)
-    handler.setFormatter(observability.logger.registered_formatter)
-    observability.logger.addHandler(handler)
-    yield written
-    logging.getLogger(observability.logger.name).removeHandler(handler)
 
 
 @pytest.fixture(name="metrics", autouse=True)
@@ -306,16 +289,9 @@ def test_a_slow_provider_does_not_hold_us(
 
 
 def test_neither_proxy_nor_netrc_of_the_environment_has_a_say(
-    provider: Provider, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    provider: Provider, mislead: Callable[[str], None]
 ) -> None:
-    netrc = tmp_path / "netrc"
-    netrc.write_text("machine 127.0.0.1 login somebody password else\n")
-    netrc.chmod(0o600)
-    monkeypatch.setenv("NETRC", str(netrc))
-    for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
-        monkeypatch.setenv(name, "http://127.0.0.1:9")
-    for name in ("no_proxy", "NO_PROXY"):
-        monkeypatch.delenv(name, raising=False)
+    mislead("http://127.0.0.1:9")
 
     assert is_known(PublishedKeys(provider.url), "first")
 
