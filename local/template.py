@@ -450,13 +450,12 @@ def _check_known(name: str, properties: Mapping[str, Any], known: set[str]) -> N
 _PIPE = {"Description", "RoleArn", "Source", "SourceParameters", "Target", "TargetParameters"}
 _STREAM = {
     "BatchSize",
-    "DeadLetterConfig",
     "MaximumRetryAttempts",
     "OnPartialBatchItemFailure",
     "StartingPosition",
 }
-_UNUSED = {"DeadLetterConfig", "RoleArn"}
-"""What the local run has no use for: nothing is forbidden, and what the bus does not take is tried for ever."""
+_UNUSED = {"DeadLetterConfig"}
+"""What the local run has no use for: what the bus does not take is tried for ever."""
 _PATH = re.compile(r'"<\$(?:\.\w+)+>"', re.ASCII)
 
 

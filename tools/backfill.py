@@ -104,7 +104,8 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
         epilog="Fields and the usual names of their columns, which need no --column (case and punctuation are free):\n"
         + "\n".join(f"  {name:<18}{', '.join(known)}" for name, known in KNOWN_NAMES.items())
-        + "\n\nExit codes: 0 all rows were looked at, 1 not finished (run it again), 2 not usable as it is.",
+        + "\n\nExit codes: 0 all rows were looked at, 1 not finished (run it again) or not one row could be read,"
+        + " 2 not usable as it is.",
     )
     parser.add_argument("file", metavar="FILE", help="the exported table, - for standard input")
     parser.add_argument("--format", choices=["jsonl", "csv"], help="when the file's name does not say")

@@ -17,7 +17,7 @@ import jwt
 
 from inbound.media import message_id
 from local.options import APP_SECRET, MEDIA_TOKEN_SECRET, PHONE_NUMBER_ID, VERIFY_TOKEN, WABA_ID
-from webhook.parcel import packed
+from webhook.parcel import packed, parcel_of
 
 Event = dict[str, Any]
 
@@ -46,7 +46,7 @@ def events() -> Iterator[tuple[str, Event]]:
     yield "media-download", _request("GET", path, query={"token": token, "download": "1"})
     yield "media-old-path", _request("GET", f"/api{path}", headers={"authorization": f"Bearer {token}"})
     yield "media-without-token", _request("GET", path)
-    yield "forward-batch", {"Records": [_record("forward", packed(body, _signed(body) | JSON))]}
+    yield "forward-batch", {"Records": [_record("forward", packed(parcel_of(body, _signed(body) | JSON)))]}
     yield "prefetch-batch", {"Records": [_job(MESSAGE_ID), _job("unknown")]}
     yield "sweep-schedule", _scheduled()
 

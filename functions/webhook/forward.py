@@ -84,6 +84,8 @@ def post(parcel: Parcel, body: bytes) -> None:
             settings.forward_url, data=body, headers=headers, timeout=TIMEOUTS, allow_redirects=False, stream=True
         ) as answer:
             status, asked = answer.status_code, seconds_asked(answer.headers.get("Retry-After", ""), time.time())
+            if answer.raw.length_remaining == 0:
+                _ = answer.content  # nothing is left to wait for: the connection serves the next one
     except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
         raise ForwardFailed(f"The CRM's webhook cannot be reached: {type(error).__name__}.", kind="network") from error
     if kind_of(status) != "2xx":

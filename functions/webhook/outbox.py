@@ -8,7 +8,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from inbound import clients
 from inbound.errors import StoreUnavailable
 from inbound.observability import logger
-from webhook import parcel
+from webhook.parcel import packed, parcel_of
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -36,10 +36,11 @@ class Outbox:
 
         Raises `StoreUnavailable` when it is not queued; doing it again makes a duplicate at most.
         """
+        parcel = parcel_of(body, headers)
         try:
-            if not parcel.fits_inside(body):
-                self._s3().put_object(Bucket=self._bucket, Key=parcel.object_key(body), Body=body)
-            self._sqs().send_message(QueueUrl=self._queue_url, MessageBody=parcel.packed(body, headers))
+            if parcel.s3_key is not None:
+                self._s3().put_object(Bucket=self._bucket, Key=parcel.s3_key, Body=body)
+            self._sqs().send_message(QueueUrl=self._queue_url, MessageBody=packed(parcel))
         except (BotoCoreError, ClientError) as error:
             logger.error("forward_not_queued", error=type(error).__name__)
             raise StoreUnavailable(f"Forwarding: {type(error).__name__}.") from error

@@ -17,6 +17,7 @@ LONGEST_HEADER = 200  # characters
 # As base64 and with its headers a body then fits into 256 KiB, which every queue takes; SQS allows up to 1 MiB.
 # https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/quotas-messages.html
 LARGEST_INSIDE = 180_000  # bytes
+PREFIX = "forward/"  # of the bodies in the bucket
 
 
 class Parcel(BaseModel):
@@ -38,25 +39,18 @@ class Parcel(BaseModel):
         return self
 
 
-def delivery_id(body: bytes) -> str:
-    """Give the id of a body: the same bytes have the same one, however often Meta sends them or we do."""
-    return hashlib.sha256(body).hexdigest()[:32]
+def parcel_of(body: bytes, headers: Mapping[str, str]) -> Parcel:
+    """Give the parcel of a notification: with its bytes where they fit into the queue, else with their object key.
+
+    The same bytes have the same id and key, however often Meta sends them. Header names are lower case.
+    """
+    own_id = hashlib.sha256(body).hexdigest()[:32]
+    place = {"body": body} if len(body) <= LARGEST_INSIDE else {"s3_key": f"{PREFIX}{own_id}"}
+    return Parcel.model_validate({"delivery_id": own_id, "headers": passed_on(headers), **place})
 
 
-def object_key(body: bytes) -> str:
-    """Give the place in the bucket for a body that is too large for the queue."""
-    return f"forward/{delivery_id(body)}"
-
-
-def fits_inside(body: bytes) -> bool:
-    """Tell whether a body fits into a message of the queue."""
-    return len(body) <= LARGEST_INSIDE
-
-
-def packed(body: bytes, headers: Mapping[str, str]) -> str:
-    """Give the queue's message for a notification. Header names are lower case."""
-    place = {"body": body} if fits_inside(body) else {"s3_key": object_key(body)}
-    parcel = Parcel.model_validate({"delivery_id": delivery_id(body), "headers": passed_on(headers), **place})
+def packed(parcel: Parcel) -> str:
+    """Give the queue's message for a parcel."""
     return parcel.model_dump_json(exclude_none=True)
 
 

@@ -215,6 +215,7 @@ def test_where_nothing_is_forwarded_nothing_more_is_asked_of_aws(running: System
 # --- a CRM in trouble --------------------------------------------------------------------------------------------
 
 
+@pytest.mark.timeout(150)
 def test_a_crm_that_was_away_gets_everything_when_it_is_back(system: System, crm: Crm) -> None:
     crm.down = (503, {})
     bodies = [posted(system, notification(system)) for _ in range(12)]
@@ -225,7 +226,7 @@ def test_a_crm_that_was_away_gets_everything_when_it_is_back(system: System, crm
 
     crm.down = None
 
-    crm.wait_for(*bodies)
+    crm.wait_for(*bodies, seconds=120)
     assert taken_while_away == []
     assert waiting(system, "ForwardDeadLetterQueue") == 0
     assert all(own.is_signed_with(system.stack.app_secret) for own in crm.taken)
@@ -275,6 +276,8 @@ def test_a_slow_crm_does_not_slow_the_answer_to_meta_and_still_gets_it_once(syst
 
     answered = time.monotonic() - began
     crm.wait_for(body)
+    while waiting(system):  # a second try would still come
+        time.sleep(0.1)
     assert answered < 2
     assert sum(own.body == body for own in crm.tried) == 1
 
@@ -548,7 +551,7 @@ def test_no_switch_of_a_library_makes_the_forwarder_print_what_it_sends(system: 
     assert [line for line in report["printed"] for word in ("Wedding", body, "eventSource") if word in line] == []
 
 
-def test_the_forwarder_writes_no_file_and_needs_two_clients_at_most(system: System, crm: Crm) -> None:
+def test_the_forwarder_writes_no_file_and_needs_no_client_of_aws_when_all_goes_well(system: System, crm: Crm) -> None:
     report = system.run("ForwardFunction", record(system))
 
     assert report["answers"] == [{"batchItemFailures": []}]

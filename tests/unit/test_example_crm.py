@@ -1,8 +1,10 @@
 """What the example CRM decides without a server: rows of notifications, ids, addresses."""
 
+import json
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
+import jwt
 import pytest
 
 from examples import run
@@ -27,7 +29,13 @@ def test_whatever_meta_sends_becomes_rows_and_twice_the_same_ones(name: str) -> 
         second = list(store.everything(database))
 
     assert first == second
-    assert {row["wamid"] for row in first} == {row["wamid"] for row in webhook.rows_of(body)}
+    assert {row["wamid"] for row in first} == ids_of(json.loads(body))
+
+
+def ids_of(payload: builders.Json) -> set[str]:
+    """Give the ids of the messages that a notification brings in `messages`."""
+    values = [change.get("value", {}) for entry in payload["entry"] for change in entry["changes"]]
+    return {message["id"] for value in values for message in value.get("messages", []) if "id" in message}
 
 
 def test_every_message_of_a_large_notification_becomes_a_row() -> None:
@@ -54,6 +62,20 @@ def test_a_token_opens_the_agents_numbers_and_no_other() -> None:
 
     opened = [scope.opens(phone_number_id=number, contact_id=None, message_ids=[]) for number in ("1", "2", "3")]
     assert opened == [True, True, False]
+
+
+def test_a_token_lives_for_a_quarter_of_an_hour() -> None:
+    claims = jwt.decode(media.media_token(SECRET, ["1"], now=4e9), SECRET, algorithms=["HS256"])
+
+    assert claims["exp"] == 4e9 + 900
+
+
+def test_the_page_loads_media_from_api_and_edge_and_runs_its_own_scripts_only(settings: dict[str, str]) -> None:
+    policy = create_app(settings).test_client().get("/login").headers["Content-Security-Policy"]
+
+    assert "default-src 'none'" in policy
+    assert "script-src 'self'" in policy
+    assert "frame-ancestors 'none'" in policy
 
 
 def test_an_old_id_cannot_leave_the_path() -> None:

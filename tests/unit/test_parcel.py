@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from inbound.errors import ForwardFailed
-from webhook.parcel import LARGEST_INSIDE, delivery_id, object_key, packed, passed_on, unpacked
+from webhook.parcel import LARGEST_INSIDE, packed, parcel_of, passed_on, unpacked
 
 SMALLEST_LIMIT = 256 * 1024
 """What a queue takes at least: https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/quotas-messages.html."""
@@ -16,17 +16,17 @@ SIGNED = {"content-type": "application/json", "x-hub-signature-256": "sha256=" +
 
 @given(body=st.binary(max_size=2000))
 def test_any_bytes_come_out_as_they_went_in(body: bytes) -> None:
-    parcel = unpacked(packed(body, SIGNED))
+    parcel = unpacked(packed(parcel_of(body, SIGNED)))
 
     assert (parcel.body, parcel.s3_key) == (body, None)
     assert parcel.headers == SIGNED
-    assert parcel.delivery_id == delivery_id(body)
+    assert parcel == parcel_of(body, SIGNED)
 
 
 @pytest.mark.parametrize("byte", [b"\x00", b"\xff", b"\xfb", b"a"])
 def test_the_largest_body_inside_fits_into_every_queue_with_the_longest_headers(byte: bytes) -> None:
     names = ("content-type", "x-hub-signature", "x-hub-signature-256")
-    message = packed(byte * LARGEST_INSIDE, dict.fromkeys(names, '"' * 200))
+    message = packed(parcel_of(byte * LARGEST_INSIDE, dict.fromkeys(names, '"' * 200)))
 
     assert unpacked(message).body == byte * LARGEST_INSIDE
     assert len(message.encode()) < SMALLEST_LIMIT
@@ -35,17 +35,19 @@ def test_the_largest_body_inside_fits_into_every_queue_with_the_longest_headers(
 def test_a_larger_body_is_left_outside_under_a_key_that_its_repetition_finds_again() -> None:
     body = b"x" * (LARGEST_INSIDE + 1)
 
-    parcel = unpacked(packed(body, SIGNED))
+    parcel = unpacked(packed(parcel_of(body, SIGNED)))
 
-    assert (parcel.body, parcel.s3_key) == (None, object_key(body))
-    assert object_key(body) == object_key(bytes(body)) != object_key(body + b"x")
-    assert object_key(body).startswith("forward/")
-    assert len(packed(body, SIGNED)) < 500
+    assert (parcel.body, parcel.s3_key) == (None, f"forward/{parcel.delivery_id}")
+    assert parcel == parcel_of(bytes(body), SIGNED)
+    assert parcel.s3_key != parcel_of(body + b"x", SIGNED).s3_key
+    assert len(packed(parcel)) < 500
 
 
 def test_the_same_bytes_have_the_same_delivery_id_and_others_another_one() -> None:
-    assert delivery_id(b'{"a":1}') == delivery_id(b'{"a":1}')
-    assert delivery_id(b'{"a":1}') != delivery_id(b'{"a": 1}')
+    first, again, other = (parcel_of(body, SIGNED).delivery_id for body in (b'{"a":1}', b'{"a":1}', b'{"a": 1}'))
+
+    assert first == again != other
+    assert len(first) == 32
 
 
 def test_only_the_headers_that_matter_go_on() -> None:
@@ -91,4 +93,5 @@ def test_a_message_that_is_no_parcel_is_refused_without_repeating_it(message: st
 
     assert refused.value.kind == "unreadable"
     assert refused.value.detail == "A message in the queue is no parcel."
+    assert len(message) < 10 or message[:40] not in str(refused.value.__cause__)
     assert unpacked(json.dumps(GOOD)).body == b"{}"
