@@ -1,5 +1,6 @@
 # Two commands matter: `make run` starts the whole system on this machine, `make test` runs all that must pass.
-# Both install what they need into .venv (and .venv-sam, .venv-checkov), and write nowhere else but the package caches.
+# Both install what they need into .venv and .venv-*, and write nowhere else but the package caches; `make test` also
+# installs a Chromium where it finds none.
 
 PYTHON ?= python3
 

@@ -23,7 +23,7 @@ from inbound.errors import AwsCallFailed, GivenUp, RequestInvalid, SigningKeysIn
 from inbound.observability import logger
 from signing_key import names
 from signing_key.key_pair import KeyPair, new_pair
-from signing_key.plan import Plan, plan
+from signing_key.plan import plan
 from signing_key.public_keys import PublicKeys
 from signing_key.stored_keys import StoredKey, StoredKeys
 
@@ -69,7 +69,6 @@ class Ceremony:
 
     public_keys: PublicKeys
     stored: StoredKeys
-    pair: KeyPair
     token: str
     now: int
 
@@ -82,14 +81,15 @@ def carry_out(request: dict[str, Any], _context: "LambdaContext", given_up: Even
     """
     asked = _valid(Asked, request)
     if asked.request_type == "Delete":
-        ceremony = opened(asked, "none", given_up)
+        ceremony = opened(asked, given_up)
         return _tried(lambda: removed(ceremony))
     wish = _valid(Wish, request.get("ResourceProperties"))
-    ceremony = opened(asked, wish.version, given_up)
-    return _tried(lambda: ensured(ceremony, wish))
+    ceremony = opened(asked, given_up)
+    pair = new_pair(names.name(names.owner(asked.stack_id), wish.version, secrets.token_hex(6)))
+    return _tried(lambda: ensured(ceremony, wish, pair))
 
 
-def opened(asked: Asked, version: str, given_up: Event) -> Ceremony:
+def opened(asked: Asked, given_up: Event) -> Ceremony:
     """Prepare what a request takes."""
     cloudfront = boto3.client("cloudfront", config=_CALM)
     secretsmanager = boto3.client("secretsmanager", config=_CALM)
@@ -101,21 +101,26 @@ def opened(asked: Asked, version: str, given_up: Event) -> Ceremony:
 
     for client in (cloudfront, secretsmanager):
         client.meta.events.register("before-send", stop)
-    owner = names.owner(asked.stack_id)
     return Ceremony(
-        public_keys=PublicKeys(cloudfront, owner),
+        public_keys=PublicKeys(cloudfront, names.owner(asked.stack_id)),
         stored=StoredKeys(secretsmanager, SigningKeySettings.from_environment().signing_key_secret_id),
-        pair=new_pair(names.name(owner, version, secrets.token_hex(6))),
         token=hashlib.sha256(f"{asked.stack_id}\n{asked.request_id}".encode()).hexdigest(),
         now=int(time.time()),
     )
 
 
-def ensured(ceremony: Ceremony, wish: Wish) -> tuple[str, ...]:
-    """Make what is wished for, and tidy up."""
+def ensured(ceremony: Ceremony, wish: Wish, pair: KeyPair) -> tuple[str, ...]:
+    """Make what is wished for, with this pair if it takes a new one, and tidy up."""
     known, present = ceremony.stored.read(), ceremony.public_keys.names()
     living = [key for key in known if key.key_id in present or ceremony.public_keys.has(key.key_id)]
-    keys = _completed(plan(living, wish.version, ceremony.now, keep_old=wish.keep_old), wish, ceremony, present)
+    planned = plan(living, wish.version, ceremony.now, keep_old=wish.keep_old)
+    keys = planned.keys
+    if planned.new_from is not None:
+        # It is there already when an earlier try did not hear of its creation.
+        found = next((key_id for key_id, name in present.items() if name == pair.name), None)
+        key_id = found or ceremony.public_keys.add(pair)
+        new = StoredKey(key_id=key_id, pem=pair.private, active_from=planned.new_from, version=wish.version)
+        keys = (new, *keys)
     if keys != known:
         ceremony.stored.write(keys, ceremony.token)
     ids = tuple(key.key_id for key in keys)
@@ -123,18 +128,6 @@ def ensured(ceremony: Ceremony, wish: Wish) -> tuple[str, ...]:
     left = [key_id for key_id in present if key_id not in ids and not ceremony.public_keys.remove(key_id)]
     logger.info("signing_keys", version=wish.version, key_ids=ids, unused_but_in_key_group=left)
     return ids
-
-
-def _completed(planned: Plan, wish: Wish, ceremony: Ceremony, present: dict[str, str]) -> tuple[StoredKey, ...]:
-    """Give the planned keys, with the new one if there is to be one."""
-    if planned.new_from is None:
-        return planned.keys
-    pair = ceremony.pair
-    key_id = next((key_id for key_id, name in present.items() if name == pair.name), "") or ceremony.public_keys.add(
-        pair
-    )
-    new = StoredKey(key_id=key_id, pem=pair.private, active_from=planned.new_from, version=wish.version)
-    return (new, *planned.keys)
 
 
 def removed(ceremony: Ceremony) -> tuple[str, ...]:

@@ -52,7 +52,9 @@ def _with_new(others: "Sequence[StoredKey]", now: int) -> Plan:
             f"CloudFront takes {MOST} keys, and each of {len(others)} may have signed addresses that are still in use. "
             f"Try again {LONGEST_LIFE // HOUR} hours after the last change of KeyVersion."
         )
-    return Plan(tuple(others), now + KNOWN_EVERYWHERE if _one_signs(others, now) else 0)
+    if not others:
+        return Plan((), 0)
+    return Plan(_led_by(others[0], others[1:], now).keys, now + KNOWN_EVERYWHERE)
 
 
 def _led_by(wanted: "StoredKey", others: "Sequence[StoredKey]", now: int) -> Plan:

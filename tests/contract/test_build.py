@@ -160,19 +160,8 @@ def test_the_tests_run_the_versions_that_lambda_gets() -> None:
     assert layer.items() <= development.items()
 
 
-LOCKS = pytest.mark.parametrize(
-    "lock", ["layers/common/requirements", "requirements/dev", "requirements/sam", "requirements/uv"]
-)
-
-
-@LOCKS
-def test_a_lock_names_hashes_and_no_address_or_folder(lock: str) -> None:
-    lines = (ROOT / f"{lock}.txt").read_text("utf-8").splitlines()
-
-    assert [line for line in lines if "://" in line or line.lstrip("# ").startswith(("/", "-i", "--index", "-f"))] == []
-    for number, line in enumerate(lines):
-        if line and not line.startswith((" ", "#")):
-            assert lines[number + 1].startswith("    --hash=sha256:")
+INPUTS = [*(ROOT / "requirements").glob("*.in"), ROOT / "layers/common/requirements.in"]
+LOCKS = pytest.mark.parametrize("lock", sorted(str(path.relative_to(ROOT).with_suffix("")) for path in INPUTS))
 
 
 @LOCKS

@@ -82,6 +82,7 @@ def test_who_has_a_bus_gets_the_events_there_and_no_second_one() -> None:
 def test_one_record_that_cannot_be_delivered_does_not_hold_back_the_others() -> None:
     source = TEMPLATE.properties("EventPipe", "AWS::Pipes::Pipe")["SourceParameters"]["DynamoDBStreamParameters"]
 
+    assert source["StartingPosition"] == "TRIM_HORIZON"
     assert source["OnPartialBatchItemFailure"] == "AUTOMATIC_BISECT"
     assert 0 < source["MaximumRetryAttempts"] < 10_000  # -1 is for ever
     assert TEMPLATE.resolve(source["DeadLetterConfig"]) == {"Arn": "arn:dead-events"}

@@ -1,4 +1,4 @@
-"""Nothing is installed, and no action is run, but what was locked."""
+"""No Python package is installed, and no action is run, but what was locked."""
 
 import re
 import subprocess
@@ -182,4 +182,14 @@ def test_there_is_a_workflow() -> None:
 
 
 def test_the_workflow_runs_the_commands_that_people_run() -> None:
-    assert {step["run"] for step in steps(WORKFLOWS[0]) if "run" in step} == {"make test", "make audit"}
+    jobs = yaml.safe_load(WORKFLOWS[0].read_text("utf-8"))["jobs"]
+    run = {name: [step["run"] for step in job["steps"] if "run" in step] for name, job in jobs.items()}
+
+    assert run == {"test": ["make test"], "audit": ["make audit"]}
+    assert "schedule" in jobs["audit"]["if"]
+
+
+def test_make_test_holds_the_template_against_checkov() -> None:
+    (recipe,) = re.findall(r"^test:.*\n((?:\t.*\n)+)", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE)
+
+    assert "$(MAKE) --no-print-directory checkov\n" in recipe

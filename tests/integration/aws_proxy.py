@@ -29,9 +29,6 @@ S3_OPERATIONS = (
     ("DELETE", "", "DeleteObject"),
 )
 
-# Stands for DynamoDB's answer that it has left everything unprocessed.
-UNPROCESSED = b"everything is left unprocessed"
-
 LONGEST_HOLD = 30.0  # seconds, so that a test that fails does not hold on for ever
 
 Forward = Callable[[bytes], Response]
@@ -161,10 +158,7 @@ class AwsProxy:
         nth: int | None = None,
     ) -> None:
         """Give an answer of our own to an operation, so many times."""
-        if body == UNPROCESSED:
-            self.leave(operation, does=0, times=times, strikes=strikes)
-        else:
-            self._add(operation, lambda *_: _answer(status, body), times, strikes, nth)
+        self._add(operation, lambda *_: _answer(status, body), times, strikes, nth)
 
     def lose(
         self, operation: str, *, times: int = 1000, strikes: Strikes = every, nth: int | None = None, status: int = 500

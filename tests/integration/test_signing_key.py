@@ -582,8 +582,10 @@ def test_a_call_that_does_not_end_is_given_up_before_the_function_is_killed(
     assert time.monotonic() - began < 5
     assert (answer["Status"], answer["Reason"].partition(":")[0]) == ("FAILED", "TimedOut")
     assert cloudfront.reached.is_set()
-    assert stored(aws) == []
     cloudfront.go.set()
+    time.sleep(1)
+    assert cloudfront.calls == ["_list"]
+    assert stored(aws) == []
 
 
 def test_a_process_that_wakes_after_it_was_given_up_sends_nothing_more(
@@ -707,6 +709,17 @@ def test_an_answer_that_is_taken_slowly_is_given_once(stack: Deployment, place: 
 
     assert stack.asked("Create")["Status"] == "SUCCESS"
     assert place.tries == 1
+
+
+def test_a_place_for_answers_that_does_not_answer_is_not_waited_for(
+    stack: Deployment, place: AnswerPlace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(app, "ONE_TRY", 0.2)
+    place.pause = 1
+
+    with pytest.raises(app.AnswerNotDelivered, match="MaxRetryError"):
+        stack.asked("Create")
+    assert place.tries == 5
 
 
 @pytest.mark.parametrize("failures", [[403], [307], [500] * 9], ids=["refused", "sent elsewhere", "always failing"])
