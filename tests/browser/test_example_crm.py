@@ -124,7 +124,7 @@ def shown(page: Page, own_id: int) -> Any:
         const media = document.querySelector(`#message-${id} :is(img, video, audio)`);
         return media && (media.naturalWidth > 100 || media.duration > 5) && media.currentSrc;
     }"""
-    return page.wait_for_function(script, arg=own_id, timeout=20_000).json_value()
+    return page.wait_for_function(script, arg=own_id, timeout=40_000).json_value()
 
 
 def test_a_message_is_forwarded_and_its_media_shown_on_the_crms_page_from_another_origin(
