@@ -5,7 +5,7 @@ from http.cookies import CookieError, SimpleCookie
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import jwt
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from inbound.errors import Unauthenticated
 
@@ -84,7 +84,7 @@ def scope_of(token: str, secrets: Iterable[str], provider: Provider | None = Non
     """
     try:
         return Scope.model_validate(_claims(token, secrets, provider))
-    except (jwt.PyJWTError, ValidationError, ValueError, TypeError) as error:
+    except (jwt.PyJWTError, ValueError) as error:  # pydantic's, too, are ValueErrors
         raise Unauthenticated("The media token is not valid.") from error
 
 

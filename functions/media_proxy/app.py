@@ -55,8 +55,12 @@ def published_keys() -> "PublishedKeys":
     return PublishedKeys(str(settings.jwks_url))
 
 
-provider = access.Provider(
-    lambda algorithm, key_id: published_keys().key(algorithm, key_id), settings.jwt_issuer, settings.jwt_audience
+provider = (
+    access.Provider(
+        lambda algorithm, key_id: published_keys().key(algorithm, key_id), settings.jwt_issuer, settings.jwt_audience
+    )
+    if settings.jwks_url
+    else None
 )
 desk = Desk(
     items=MediaItems(messages.connect(settings.table_name)),
@@ -96,11 +100,10 @@ def cookies_of(event: dict[str, Any]) -> list[str]:
 
 def authenticated(token: str) -> access.Scope:
     """Check a token with the secrets as known, then with the secrets as they are by now."""
-    accepted = provider if settings.jwks_url else None
     try:
-        return access.scope_of(token, graph_credentials.get().media_token_secrets, accepted)
+        return access.scope_of(token, graph_credentials.get().media_token_secrets, provider)
     except Unauthenticated:
-        return access.scope_of(token, graph_credentials.refreshed().media_token_secrets, accepted)
+        return access.scope_of(token, graph_credentials.refreshed().media_token_secrets, provider)
 
 
 def signing_key() -> "SigningKey":

@@ -14,7 +14,7 @@ import requests
 import urllib3
 
 from inbound.errors import AccessTokenInvalid, GraphTimeout, GraphUnavailable, MediaUrlDead
-from inbound.outbound import Session
+from inbound.outbound import NETWORK_FAULTS, Session
 from media_proxy import graph_errors, hosts
 from media_proxy.deadline import Deadline
 from media_proxy.graph_errors import Located
@@ -125,6 +125,6 @@ def _network_faults(deadline: Deadline) -> Iterator[None]:
     except (requests.Timeout, urllib3.exceptions.TimeoutError) as error:
         deadline.left()
         raise GraphTimeout("WhatsApp did not answer in time.") from error
-    except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
+    except NETWORK_FAULTS as error:
         deadline.left()
         raise GraphUnavailable(f"The connection to WhatsApp failed ({type(error).__name__}).") from error

@@ -4,13 +4,10 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-import requests
-import urllib3
-
 from inbound.cached import Cached
 from inbound.errors import InternalError, Unauthenticated
 from inbound.observability import logger, metrics
-from inbound.outbound import Session
+from inbound.outbound import NETWORK_FAULTS, Session
 from media_proxy import jwks
 from media_proxy.jwks import NotAKeySet, PublishedKey
 
@@ -58,10 +55,10 @@ class PublishedKeys:
     def _read(self) -> tuple[PublishedKey, ...]:
         try:
             return jwks.published(self._document())
-        except (requests.RequestException, urllib3.exceptions.HTTPError, OSError, NotAKeySet) as error:
+        except (*NETWORK_FAULTS, NotAKeySet) as error:
             metrics.add_metric("JwksUnreadable", "Count", 1)
-            # What the network's errors say may hold the address.
-            raise KeysUnreadable(str(error) if isinstance(error, NotAKeySet) else type(error).__name__) from error
+            # From none: what the network's errors say may hold the address, and would stand in the log.
+            raise KeysUnreadable(str(error) if isinstance(error, NotAKeySet) else type(error).__name__) from None
 
     def _document(self) -> bytes:
         """Get the document from this address and no other: a redirect is not one."""

@@ -9,7 +9,7 @@ import json
 import time
 from collections import Counter
 from functools import cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from aws_lambda_powertools.event_handler import APIGatewayHttpResolver, Response, content_types
 from aws_lambda_powertools.logging import correlation_paths
@@ -32,7 +32,9 @@ from inbound.observability import logger, metrics, reticent
 from inbound.problems import problem
 from webhook import binding, payload, signature
 from webhook.intake import Intake
-from webhook.outbox import Outbox
+
+if TYPE_CHECKING:
+    from webhook.outbox import Outbox
 
 # Meta sends at most 3 MB: https://developers.facebook.com/documentation/business-messaging/whatsapp/webhooks/overview
 LARGEST_BODY = 3 * 1024 * 1024
@@ -49,9 +51,13 @@ def intake() -> Intake:
 
 
 @cache
-def outbox() -> Outbox | None:
-    """Give the process's way to the CRM's own webhook, if there is one."""
-    return Outbox(settings.forward_queue_url, settings.bucket_name) if settings.forward_queue_url else None
+def outbox() -> "Outbox | None":
+    """Give the process's way to the CRM's own webhook, if there is one; else it is not even imported."""
+    if not settings.forward_queue_url:
+        return None
+    from webhook.outbox import Outbox
+
+    return Outbox(settings.forward_queue_url, settings.bucket_name)
 
 
 @app.get("/webhook")

@@ -9,7 +9,6 @@ import time
 from functools import cache
 from typing import Any
 
-import requests
 import urllib3
 from aws_lambda_powertools.metrics import MetricUnit
 from aws_lambda_powertools.utilities.batch import BatchProcessor, EventType, process_partial_response
@@ -22,7 +21,7 @@ from inbound import clients
 from inbound.config import ForwardSettings
 from inbound.errors import ForwardFailed
 from inbound.observability import logger, metrics, reticent
-from inbound.outbound import Session
+from inbound.outbound import NETWORK_FAULTS, Session
 from inbound.retry_after import seconds_asked
 from webhook.parcel import Parcel, unpacked
 from webhook.patience import kind_of, wait_after
@@ -86,7 +85,7 @@ def post(parcel: Parcel, body: bytes) -> None:
             status, asked = answer.status_code, seconds_asked(answer.headers.get("Retry-After", ""), time.time())
             if answer.raw.length_remaining == 0:
                 _ = answer.content  # nothing is left to wait for: the connection serves the next one
-    except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
+    except NETWORK_FAULTS as error:
         raise ForwardFailed(f"The CRM's webhook cannot be reached: {type(error).__name__}.", kind="network") from error
     if kind_of(status) != "2xx":
         raise ForwardFailed(f"The CRM's webhook answered {status}.", kind=kind_of(status), retry_after=asked)

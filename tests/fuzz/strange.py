@@ -1,4 +1,4 @@
-"""Requests as nobody should send them. Pure: the same seed, number and world give the same request.
+"""Requests as nobody should send them: the same for a seed, number and world, but for the times in their tokens.
 
 Each knows whether it bears what opens a door (a valid signature, verify token or media token), and nothing else about
 the answer: that is judged in `verdict`.

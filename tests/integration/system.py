@@ -205,7 +205,7 @@ class System:
         done = subprocess.run(
             [sys.executable, str(HERE / "probe.py"), declared.handler, str(declared.timeout)],
             input=json.dumps(events),
-            env={**environment, **variables},
+            env={**environment, **variables, **_paths()},
             capture_output=True,
             text=True,
             timeout=60,
@@ -217,6 +217,11 @@ class System:
         self.witness.handler_ran(events, printed)
         told: Json = json.loads(last)
         return {**told, "metrics": _metrics(logged), "log": json_lines("\n".join(logged)), "printed": printed}
+
+
+def _paths() -> dict[str, str]:
+    """Give where this interpreter was told to look for modules, so that a copy of the tree tests itself."""
+    return {name: os.environ[name] for name in ("PYTHONPATH",) if name in os.environ}
 
 
 def _metrics(lines: list[str]) -> dict[str, list[float]]:

@@ -21,6 +21,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from cryptography.x509.oid import NameOID
 
 from inbound.media import message_id
+from local.environments import FunctionFailed
 from local.server import serve
 from local.stack import STATE
 from tests import builders
@@ -539,6 +540,11 @@ def test_no_log_holds_what_customers_wrote_who_they_are_or_where_it_goes(system:
     assert "forward_failed" in logged()
     for private in (phone, words, "key=1", "/hooks/whatsapp", crm.taken[0].headers["x-hub-signature-256"]):
         assert private not in logged()
+
+
+def test_what_the_forwarder_raises_reaches_the_runtime_as_a_name_only(system: System) -> None:
+    with pytest.raises(FunctionFailed, match=r"^InternalError: [A-Za-z]+$"):
+        system.stack.functions.invoke("ForwardFunction", {"Records": 5})
 
 
 def test_no_switch_of_a_library_makes_the_forwarder_print_what_it_sends(system: System, crm: Crm) -> None:

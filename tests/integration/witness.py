@@ -236,8 +236,10 @@ def watched(stack: Stack, witness: Witness) -> Iterator[None]:
     stack.functions.invoke = witness.invoking(stack.functions.invoke)  # type: ignore[method-assign]
     terminal = logging.StreamHandler(witness.terminal)
     logging.getLogger("local").addHandler(terminal)
-    yield
-    logging.getLogger("local").removeHandler(terminal)
+    try:
+        yield
+    finally:
+        logging.getLogger("local").removeHandler(terminal)
 
 
 def report(leaks: Iterable[Leak]) -> str:

@@ -98,7 +98,11 @@ def test_a_token_of_the_future_opens_nothing_yet() -> None:
 )
 @pytest.mark.parametrize("key", [None, SECRET.encode()], ids=["unsigned", "signed"])
 def test_no_other_algorithm_is_taken_from_the_token(algorithm: object, key: bytes | None) -> None:
-    refused(forged({"typ": "JWT", "alg": algorithm}, claims(), key))
+    token = forged({"typ": "JWT", "alg": algorithm}, claims(), key)
+
+    refused(token)
+    with pytest.raises(Unauthenticated):
+        scope_of(token, [SECRET], Provider(lambda *_: pytest.fail("the provider was asked")))
 
 
 def test_a_token_without_an_algorithm_or_signature_opens_nothing() -> None:
@@ -483,6 +487,8 @@ def test_a_further_bound_never_opens_more(numbers: list[str] | None, conversatio
         ({}, [f'{COOKIE}="b"'], {}, "b"),
         ({}, [f"not_{COOKIE}=x", f"{COOKIE}_old=y"], {"token": "c"}, "c"),
         ({}, ["b@d=x", f"{COOKIE}=b"], {}, "b"),
+        ({}, [f"b@d=x; {COOKIE}=b"], {}, "b"),
+        ({}, [f"a b; {COOKIE}=b"], {}, "b"),
         ({"authorization": "Bearer a,Bearer b"}, [f"{COOKIE}=b"], {}, "a,Bearer b"),
         ({"authorization": "Basic dTpw,Bearer a"}, [], {"token": "c"}, "c"),
         ({"authorization": "Bearer\ta"}, [f"{COOKIE}=b"], {}, "b"),

@@ -83,6 +83,8 @@ def test_each_sample_is_served_as_what_it_is(sample: str, prefix: str, content_t
         (" Video/MP4", MP4, "video/mp4"),
         ("image/jpeg", PNG, "image/png"),
         ("image/png", WEBP, "image/webp"),
+        ("image/webp", b"RIFF\n\n\n\nWEBP", "image/webp"),
+        ("video/mp4", b"\0\0\n\nftyp", "video/mp4"),
         ("image/x-unheard-of", JPEG, "image/jpeg"),
     ],
 )

@@ -2,6 +2,9 @@ import io
 import itertools
 import json
 import logging
+import os
+import subprocess
+import sys
 import warnings
 from collections.abc import Iterator
 from types import SimpleNamespace
@@ -222,7 +225,6 @@ def test_what_libraries_log_is_masked_in_the_form_that_the_runtime_gives_it(
     runtime: Lines,
 ) -> None:
     observability.mask_root()
-    observability.mask_root()
 
     logging.getLogger("requests.sessions").warning("Retrying after %r: %s", OSError(PHONE), LOOKASIDE)
     try:
@@ -234,6 +236,19 @@ def test_what_libraries_log_is_masked_in_the_form_that_the_runtime_gives_it(
     assert not [secret for secret in (PHONE, "ATvV9k", TOKEN, GRAPH_TOKEN) if secret in written]
     assert f"[WARNING]\tRetrying after OSError('{MASK}'): https://lookaside.fbsbx.com/" in written
     assert f"ValueError: {MASK}" in written
+
+
+def test_to_import_the_logger_is_enough() -> None:
+    code = (
+        "import logging; logging.basicConfig(); import inbound.observability; "
+        f"logging.getLogger('urllib3').warning('to {PHONE}')"
+    )
+    place = {**os.environ, "POWERTOOLS_METRICS_NAMESPACE": "a"}
+
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=place, check=True)
+
+    assert "WARNING" in done.stderr
+    assert PHONE not in done.stderr
 
 
 def test_pythons_warnings_go_through_the_log_and_not_past_it(runtime: Lines) -> None:

@@ -229,6 +229,17 @@ def test_what_the_network_says_does_not_reach_the_log(
     assert "tenant" not in log.getvalue()
 
 
+def test_what_the_network_says_does_not_reach_the_log_either_while_nothing_is_known(log: io.StringIO) -> None:
+    keys = PublishedKeys("http://127.0.0.1:9/jwks-of-a-tenant")
+
+    with pytest.raises(InternalError) as refused:
+        keys.key("ES256", "first")
+    observability.logger.error("internal_error", exc_info=refused.value)
+
+    assert "KeysUnreadable: ConnectionError" in log.getvalue()
+    assert "jwks-of-a-tenant" not in log.getvalue()
+
+
 # --- whom we ask, and what we read --------------------------------------------------------------------------
 
 

@@ -30,7 +30,8 @@ TrustedUrl = Annotated[
 class Settings(BaseModel):
     """A function's environment. A missing or malformed variable fails the cold start with pydantic's message."""
 
-    model_config = ConfigDict(frozen=True, extra="ignore")
+    # Built when used: each function uses one of these classes, and would pay for all.
+    model_config = ConfigDict(frozen=True, extra="ignore", defer_build=True)
 
     @classmethod
     def from_environment(cls) -> Self:

@@ -53,8 +53,7 @@ def mask_root() -> None:
     # A run that counts nothing is no news.
     warnings.filterwarnings("ignore", message="No application metrics to publish")
     for handler in logging.getLogger().handlers:
-        if not isinstance(handler.formatter, _Masked):
-            handler.setFormatter(_Masked(handler.formatter or logging.Formatter()))
+        handler.setFormatter(_Masked(handler.formatter or logging.Formatter()))
 
 
 def _line(log: dict[str, Any]) -> str:

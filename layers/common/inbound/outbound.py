@@ -3,9 +3,14 @@
 from http.cookiejar import DefaultCookiePolicy
 
 import requests
+import urllib3
 
 # Meta turns down clients without a product-like agent.
 USER_AGENT = "whatsapp-inbound-media/1.0"
+
+
+# What a request may raise, before and while its answer is read. All of requests' own are OSErrors.
+NETWORK_FAULTS = (urllib3.exceptions.HTTPError, OSError)
 
 
 class Session(requests.Session):
