@@ -93,5 +93,6 @@ def test_a_message_that_is_no_parcel_is_refused_without_repeating_it(message: st
 
     assert refused.value.kind == "unreadable"
     assert refused.value.detail == "A message in the queue is no parcel."
-    assert len(message) < 10 or message[:40] not in str(refused.value.__cause__)
+    told = str(refused.value.__cause__)
+    assert not [words for words in ("no base64!", "of another queue", "forward/1", "e30=") if words in told]
     assert unpacked(json.dumps(GOOD)).body == b"{}"
