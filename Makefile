@@ -17,6 +17,9 @@ AUDIT_VENV := .venv-audit
 LANGUAGES_VENV := .venv-languages
 STATE := .local
 
+# A test that waits for the system under it leaves the processor to another; each worker keeps a system of its own.
+export PYTEST_XDIST_AUTO_NUM_WORKERS ?= $(shell $(PYTHON) -c 'import os; print(min(8, 2 * (os.cpu_count() or 1)))')
+
 export SAM_CLI_TELEMETRY := 0
 export __SAM_CLI_APP_DIR := $(CURDIR)/$(STATE)/sam/home
 export PIP_DISABLE_PIP_VERSION_CHECK := 1

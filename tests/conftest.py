@@ -41,6 +41,13 @@ def system(running: System) -> Iterator[System]:
     running.aws.forget()
 
 
+@pytest.fixture
+def fresh_system() -> Iterator[System]:
+    """Give a whole system to a test that reads all there is, or would wait for what others have left to be done."""
+    with systems.running_system(systems.LOGS.with_name(f"fresh-{systems.LOGS.name}")) as system:
+        yield system
+
+
 def add_tenants(system: System) -> None:
     """Add apps that own one number each, an app that owns two, and a number whose first token is stale."""
     secrets = system.client("secretsmanager")

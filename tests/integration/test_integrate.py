@@ -161,7 +161,8 @@ def test_a_back_end_asks_again_where_the_gateway_is_too_busy_and_not_where_it_kn
 # --- what has changed --------------------------------------------------------------------------------------------
 
 
-def test_events_come_into_the_queue_and_stay_there_until_they_are_handled(system: System) -> None:
+def test_events_come_into_the_queue_and_stay_there_until_they_are_handled(fresh_system: System) -> None:
+    system = fresh_system
     clouds, sqs = system.client("cloudformation"), system.client("sqs")
     bus = [{"ParameterKey": "EventBusName", "ParameterValue": system.stack.event_bus_name}]
     clouds.create_stack(StackName="changes", TemplateBody=named("integrate")["events.yaml"], Parameters=bus)

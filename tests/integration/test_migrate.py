@@ -22,6 +22,12 @@ HELD = "4100000000000001"  # the media id of the page's export
 OLD_IDS = ["4711", "4712", "4713"]
 
 
+@pytest.fixture(name="system")
+def _system(fresh_system: System) -> System:
+    """Give a system to which the page's old ids are new."""
+    return fresh_system
+
+
 @pytest.fixture(name="folder")
 def _folder(system: System, tmp_path: Path) -> Path:
     """Give a folder with the page's export, of a number of this test's own, of today, and of media that Meta has."""
