@@ -48,7 +48,7 @@ def forward(record: SQSRecord) -> None:
     except ForwardFailed as error:
         metrics.add_metric(f"ForwardFailed_{error.kind}", MetricUnit.Count, 1)
         tries = int(record.attributes.approximate_receive_count)
-        wait = wait_after(tries, random.random(), error.retry_after)
+        wait = wait_after(age(record), random.random(), error.retry_after)
         logger.warning("forward_failed", kind=error.kind, detail=error.detail, tries=tries, wait=wait)
         hold_back(record, wait)
         raise

@@ -1,15 +1,17 @@
 """How long to wait before the CRM's webhook is asked again, and what its answer means. Pure."""
 
-FIRST_WAIT, LONGEST_WAIT = 5, 900  # seconds at most after the first try, and after many
+SHORTEST, LONGEST = 5, 900  # seconds between which the longest wait lies
 LONGEST_ASKED = 3600  # seconds that the CRM may ask for
 
 
-def wait_after(tries: int, chance: float, retry_after: float | None) -> int:
-    """Give the seconds after so many tries: exponential with full jitter (`chance` is from 0 to 1).
+def wait_after(age: float, chance: float, retry_after: float | None) -> int:
+    """Give the seconds until the next try of a notification that has waited so long: with full jitter.
 
-    What the CRM asks for (`Retry-After`, seconds) is a lower bound, but it may not ask for more than an hour.
+    It waits at most as long again (`chance` is from 0 to 1), which is a backoff, too; so what a CRM missed comes within
+    the time that it was away, not long after. What the CRM asks for (`Retry-After`, seconds) is a lower bound, but it
+    may not ask for more than an hour.
     """
-    longest = min(FIRST_WAIT << min(max(tries, 1) - 1, 20), LONGEST_WAIT)
+    longest = min(max(age, SHORTEST), LONGEST)
     return round(max(1, longest * chance, min(retry_after or 0, LONGEST_ASKED)))
 
 

@@ -110,7 +110,8 @@ def test_a_back_end_gets_the_file_and_what_is_known_of_it(system: System) -> Non
     assert (media["type"], media["mime_type"], media["filename"]) == ("document", "application/pdf", "brochure.pdf")
 
 
-def test_a_back_end_waits_for_a_file_that_is_on_its_way(system: System) -> None:
+def test_a_back_end_waits_for_a_file_that_is_on_its_way(fresh_system: System) -> None:
+    system = fresh_system
     own_id = received(system, LARGE)
     with refused("pending"):
         fetch(system, own_id, patience=0)
