@@ -50,8 +50,9 @@ def test_the_scripts_of_a_pdf_stay_in_the_viewer(
 ) -> None:
     own_id = system.receive(PDF_WITH_SCRIPTS)
 
-    seen = opened_everywhere(context, canary, crm, system.link(own_id), BITTEN)
+    # In a window, an iframe, an object and an embed. Chromium dies when it is left with a message on its screen.
+    seen = opened_everywhere(context, canary, crm, system.link(own_id), lambda watch: len(watch.signs) == 4)
 
     # Chromium's viewer lets them show a message and nothing else; no header of ours can forbid that.
-    assert set(seen.signs) == {"dialog: canary"}
+    assert seen.signs == ["dialog: canary"] * 4
     assert seen.downloads == []
