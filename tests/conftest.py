@@ -44,7 +44,9 @@ def system(running: System) -> Iterator[System]:
 @pytest.fixture
 def fresh_system() -> Iterator[System]:
     """Give a whole system to a test that reads all there is, or would wait for what others have left to be done."""
-    with systems.running_system(systems.LOGS.with_name(f"fresh-{systems.LOGS.name}")) as system:
+    log = systems.LOGS.with_name(f"fresh-{systems.LOGS.name}")
+    with systems.running_system(log, region="eu-central-1") as system:
+        system.empty_table()  # of DynamoDB Local's, which others have used before
         yield system
 
 

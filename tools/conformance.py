@@ -40,6 +40,8 @@ PACKAGE, VERSION = "amplify-dynamodb-simulator", "2.9.30"
 INTEGRITY = "xTeeRLvzEfqyd5lh3bH4c0kHvSHHmmhD5ZDsHFKAQ5g2Zl6JqlFdutaQhCLHzxEp6Ry1o7TB6niIoXuQAnSewQ=="
 """SHA-512 of the package in base64, as npm states it."""
 JAR = "DynamoDBLocal.jar"
+SECRET_ACCESS_KEY = "secret-access-key-of-the-tests"  # noqa: S105  (it opens emulators only)
+"""What the handlers under test sign with. It must be found nowhere, so it is a word that nothing else holds."""
 VENV = FOLDER / "venv"
 REQUIREMENTS = ROOT / "requirements" / "conformance.txt"
 SUITES = ("tests/integration", "tests/reliability")
@@ -134,7 +136,7 @@ def dynamodb_command(folder: Path, port: int) -> list[str]:
         "-jar",
         str(folder / JAR),
     ]
-    return [*java, "-port", str(port), "-inMemory", "-sharedDb", "-disableTelemetry"]
+    return [*java, "-port", str(port), "-inMemory", "-disableTelemetry"]
 
 
 def seaweedfs_command(weed: Path, ports: list[int], config: Path) -> list[str]:
@@ -206,7 +208,8 @@ def emulators(dynamodb_local: Path, weed: Path) -> Iterator[Access]:
         {
             "AWS_ENDPOINT_URL_DYNAMODB": f"http://{HOST}:{dynamodb_port}",
             "AWS_ENDPOINT_URL_S3": f"http://{HOST}:{s3_port}",
-        }
+        },
+        secret=SECRET_ACCESS_KEY,
     )
     tables, objects = _emptied(FOLDER / "dynamodb"), _emptied(FOLDER / "seaweedfs")
     config = objects / "identities.json"

@@ -7,7 +7,7 @@ import sys
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,7 @@ from tests.builders import Json, Sample
 from tests.integration.aws_proxy import AwsProxy
 from tests.integration.witness import Witness, report, watched
 from tests.permissions import Permission, granted, lacking, with_names
+from tools.conformance import SECRET_ACCESS_KEY
 
 HERE = Path(__file__).parent
 # Tests may run in several processes at once, each with a system of its own.
@@ -94,7 +95,7 @@ class System:
 
     def client(self, service: str) -> Any:
         """Give a client that neither counts as a call of the handlers nor meets their faults."""
-        return _client(str(self.direct.endpoint(service)), service)
+        return _client(str(self.direct.endpoint(service)), self.direct.region, service)
 
     def items(self, pk: str) -> dict[str, Json]:
         """Give the items of a partition by sort key, with plain values."""
@@ -251,8 +252,8 @@ def json_lines(log: str) -> list[Json]:
 
 
 @cache
-def _client(endpoint: str, service: str) -> Any:
-    return Access({ENDPOINT: endpoint}).client(service)
+def _client(endpoint: str, region: str, service: str) -> Any:
+    return Access({ENDPOINT: endpoint}, region, secret=SECRET_ACCESS_KEY).client(service)
 
 
 def plain(item: Mapping[str, Any]) -> Json:
@@ -277,20 +278,22 @@ def later(seconds: int) -> int:
 
 
 @contextmanager
-def running_system(logs: Path, *, background: bool = False, **parameters: str) -> Iterator[System]:
+def running_system(
+    logs: Path, *, background: bool = False, region: str = Access.region, **parameters: str
+) -> Iterator[System]:
     """Start a whole system whose handlers log to a file, and end it; fail when a secret or a person's data came out.
 
-    `parameters` are the template's.
+    `parameters` are the template's. A table of DynamoDB Local's is another one in another Region.
     """
     moto = Moto(STATE / "tmp")
     try:
         moto.wait()
         # Stricter emulators for some services (make conformance) are named as for any AWS SDK.
-        direct = Access({**access_from(os.environ).endpoints, ENDPOINT: moto.url})
+        direct = Access({**access_from(os.environ).endpoints, ENDPOINT: moto.url}, region, secret=SECRET_ACCESS_KEY)
         witness = Witness()
         proxy = AwsProxy(direct, witness)
         server = serve(proxy, 0)
-        access = Access({ENDPOINT: server.url}, secret="secret-access-key-of-the-tests")
+        access = replace(direct, endpoints={ENDPOINT: server.url})
         options = Options(api_port=0, access=access, logs=logs, background=background, parameters=parameters)
         with running_stack(options) as stack, watched(stack, witness):
             yield System(stack, proxy, direct, witness)
