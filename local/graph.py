@@ -19,28 +19,28 @@ POST   /simulator/random_faults  {"rate", "faults": [{"fault", …}, …], "seed
 GET    /simulator/requests  what Graph was asked, oldest first (?media_id=); DELETE forgets it
 """
 
-import base64
 import hashlib
 import hmac
 import itertools
 import secrets
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, dataclass
-from typing import Any, Self
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass, replace
 from urllib.parse import urlencode
 
-from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
+from pydantic import ValidationError
 from werkzeug.exceptions import HTTPException
 from werkzeug.routing import BaseConverter, Map, Rule
 from werkzeug.wrappers import Request, Response
 
-from inbound.media import message_id
 from local import faults, notifications
+from local.contents import Attachment
 from local.faults import (
     BLOCK,
     Answer,
+    Fault,
     Faults,
     Hop,
     RandomFaults,
@@ -49,7 +49,9 @@ from local.faults import (
     no_such_object,
     token_refused,
 )
-from local.notifications import Attachment, Contact, Delivery, Kind, Number
+from local.notifications import Delivery, Number
+from local.outgoing import DEFAULT_TYPES, WITH_FILE, Outgoing, Told, Written, hash_as_sent, payload, written
+from local.posts import Post, Posts
 
 MEDIA_LIFE = 7 * 24 * 3600.0
 """Seconds that Graph knows the media id of a webhook."""
@@ -57,6 +59,8 @@ URL_LIFE = 300.0
 """Seconds that a media URL works."""
 REMEMBERED = 20_000
 """Requests kept for assertions; older ones are forgotten."""
+CONCURRENT_POSTS = 10
+"""Webhooks on their way at once; Meta waits for no answer before it sends the next."""
 MAX_UPLOAD = 100 * 1024 * 1024
 """Bytes: Meta's own limit for media in messages."""
 
@@ -88,17 +92,6 @@ _ROUTES = Map(
     ],
     converters={"version": _Version},
 )
-
-DEFAULT_TYPES: Mapping[str, str] = {
-    "image": "image/jpeg",
-    "video": "video/mp4",
-    "audio": "audio/mpeg",
-    "voice": "audio/ogg; codecs=opus",
-    "sticker": "image/webp",
-    "animated_sticker": "image/webp",
-    "document": "application/pdf",
-}
-"""What each kind usually is, for media that only another Graph knows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,36 +125,15 @@ class Asked:
     headers: dict[str, str]
 
 
-class Outgoing(BaseModel):
-    """A message to send. Type and hash of media that this simulator has need not be said."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    kind: Kind
-    text: str = ""
-    media_id: str | None = None
-    mime_type: str | None = None
-    sha256: str | None = None
-    caption: str | None = None
-    filename: str | None = None
-    contact: Contact = Contact()
-    wamid: str | None = None
-    timestamp: float | None = None
-    with_url: bool = False
-
-    @model_validator(mode="after")
-    def _media_is_named(self) -> Self:
-        if self.kind != "text" and not self.media_id:
-            raise ValueError("a message of this kind needs a media_id")
-        return self
-
-
 @dataclass(frozen=True, slots=True)
 class Sent:
-    """A message on its way: Meta's id, the id under which it is stored, and how the webhook answered."""
+    """A message on its way: Meta's id, the id under which it is stored, and how the webhook answered.
+
+    A status has no id of its own to be stored under; what is about no message has neither.
+    """
 
     wamid: str
-    message_id: str
+    message_id: str | None
     media_id: str | None
     delivery: Delivery
 
@@ -189,6 +161,7 @@ class MetaSimulator:
         self.url_life = URL_LIFE
         self.number = Number(phone_number_id, waba_id, display_phone_number)
         self.faults = Faults()
+        self.posts = Posts()
         self.app = _Request.application(self._answer)
         self._app_secret = app_secret
         self._tokens: dict[str, frozenset[str] | None] = {token: None}
@@ -211,7 +184,7 @@ class MetaSimulator:
         """Give Graph a file, `age` seconds old; `size` grows it with filler that is made while sending."""
         size = len(content) if size is None else size
         media = Media(
-            id=str(10**15 + secrets.randbelow(9 * 10**15)),
+            id=_new_media_id(),
             mime_type=mime_type,
             size=size,
             sha256=_sha256(_blocks(content, size)),
@@ -222,9 +195,19 @@ class MetaSimulator:
         self._media[media.id] = media
         return media
 
+    def copy_media(self, media_id: str) -> Media:
+        """Give Graph the same file again, under another id. KeyError for an unknown one."""
+        copied = replace(self._media[media_id], id=_new_media_id())
+        self._media[copied.id] = copied
+        return copied
+
     def forget_media(self, media_id: str) -> bool:
         """Forget a media, as Meta does when its time is over; tell whether it was known."""
         return self._media.pop(media_id, None) is not None
+
+    def forget_all_media(self) -> int:
+        """Forget all media; tell how many."""
+        return sum(self.forget_media(media_id) for media_id in list(self._media))
 
     def accept_token(self, token: str, phone_number_ids: frozenset[str] | None = None) -> None:
         """Accept another access token: for media of these numbers, or of all."""
@@ -248,30 +231,68 @@ class MetaSimulator:
 
     def send(self, outgoing: Outgoing) -> Sent:
         """Deliver a message to the webhook, signed, and again as Meta does while it is not accepted."""
-        wamid = outgoing.wamid or notifications.new_wamid(outgoing.contact.wa_id)
-        timestamp = self._clock() if outgoing.timestamp is None else outgoing.timestamp
-        message = notifications.message(self._content(outgoing), outgoing.contact, wamid, timestamp)
-        payload = notifications.notification(self.number, outgoing.contact, message)
-        delivery = self.deliver(notifications.encode(payload))
-        return Sent(wamid, message_id(self.number.phone_number_id, wamid), outgoing.media_id, delivery)
+        (post,) = self.send_all([outgoing])
+        wamid, own_id = next(((told.wamid, told.message_id) for told in post.told), ("", None))
+        return Sent(wamid, own_id, outgoing.media_id, post.delivery)
+
+    def send_all(
+        self, messages: Sequence[Outgoing], *, together: bool = True, broken: Sequence[Fault] = ()
+    ) -> list[Post]:
+        """Deliver messages of one kind and contact: in one POST, or each in its own, as many at once as Meta would.
+
+        `broken` strikes the media of each.
+        """
+        now = self._clock()
+        elements = [self._written(message, now) for message in messages]
+        batches = [elements] if together else [[element] for element in elements]
+        bodies = [self._body(messages[0], batch) for batch in batches]
+        tellings = [tuple(written.told for written in batch if written.told) for batch in batches]
+        self._break({media_id for told in itertools.chain(*tellings) for media_id in told.media_ids}, broken)
+        with ThreadPoolExecutor(CONCURRENT_POSTS) as threads:
+            return list(threads.map(self._post, bodies, tellings))
+
+    def replay(self, post: Post, broken: Sequence[Fault] = ()) -> Post:
+        """Deliver a webhook again, byte for byte."""
+        self._break(set(post.media_ids), broken)
+        return self._post(post.body, post.told, post.id)
 
     def deliver(self, body: bytes) -> Delivery:
         """Sign these exact bytes and deliver them."""
-        return notifications.deliver(self.webhook_url, body, self._app_secret)
+        return self._post(body).delivery
 
-    def _content(self, outgoing: Outgoing) -> dict[str, Any]:
-        if outgoing.media_id is None:
-            return notifications.text_content(outgoing.text)
+    def headers(self, post: Post) -> dict[str, str]:
+        """Give the headers that a webhook was sent with."""
+        return notifications.headers(post.body, self._app_secret)
+
+    def _written(self, outgoing: Outgoing, now: float) -> Written:
+        known = self.posts.told(outgoing.target, outgoing.reply_to)
+        return written(outgoing, self.number, self._attachment(outgoing), known, now)
+
+    def _body(self, like: Outgoing, batch: Sequence[Written]) -> bytes:
+        return notifications.encode(payload(self.number, like, [written.element for written in batch]))
+
+    def _break(self, media_ids: Iterable[str], broken: Sequence[Fault]) -> None:
+        for media_id in media_ids:
+            self.faults.add(media_id, *broken)
+
+    def _post(self, body: bytes, told: tuple[Told, ...] = (), replay_of: int | None = None) -> Post:
+        started = self._clock()
+        delivery = notifications.deliver(self.webhook_url, body, self._app_secret)
+        return self.posts.add(body, told, (started, self._clock()), delivery, replay_of)
+
+    def _attachment(self, outgoing: Outgoing) -> Attachment | None:
+        if outgoing.media_id is None or outgoing.kind not in WITH_FILE:
+            return None
         known = self._media.get(outgoing.media_id)
-        described = Attachment(
+        own_hash = hash_as_sent(known.sha256, echo=outgoing.echo) if known else None
+        return Attachment(
             media_id=outgoing.media_id,
             mime_type=outgoing.mime_type or (known.mime_type if known else DEFAULT_TYPES[outgoing.kind]),
-            sha256=outgoing.sha256 or (_base64(known.sha256) if known else None),
+            sha256=outgoing.sha256 or own_hash,
             url=self._media_url(outgoing.media_id) if outgoing.with_url else None,
             caption=outgoing.caption or None,
             filename=outgoing.filename or None,
         )
-        return notifications.media_content(outgoing.kind, described)
 
     # --- Graph ----------------------------------------------------------------------------------------------
 
@@ -403,6 +424,10 @@ class _Request(Request):
     max_content_length = MAX_UPLOAD
 
 
+def _new_media_id() -> str:
+    return str(10**15 + secrets.randbelow(9 * 10**15))
+
+
 def _blocks(content: bytes, size: int) -> Iterator[bytes]:
     whole = (content[start : start + BLOCK] for start in range(0, len(content), BLOCK))
     return faults.first(itertools.chain(whole, itertools.repeat(bytes(BLOCK))), size)
@@ -413,10 +438,6 @@ def _sha256(blocks: Iterator[bytes]) -> str:
     for block in blocks:
         digest.update(block)
     return digest.hexdigest()
-
-
-def _base64(sha256: str) -> str:
-    return base64.b64encode(bytes.fromhex(sha256)).decode("ascii")
 
 
 def _bearer(request: Request) -> str:

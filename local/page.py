@@ -1,16 +1,22 @@
-"""The simulator page, on an origin of its own: send as a customer would, and see what an agent sees.
+"""The simulator page, on an origin of its own: send as a customer would, and see what became of it.
 
-GET  /                    the page; /simulator.js and /simulator.css with it
-GET  /simulator/config    what the page must know: addresses, media token, kinds, faults
-POST /simulator/send      a form (multipart): kind, file or media_id and mime_type, filename, caption, text,
-                          name, wa_id, fault
-GET  /simulator/messages  the newest messages of the number, from the table
-GET  /simulator/events    the newest events that went to the event bus, the oldest first
+GET  /simulator              the page; /simulator.js and /simulator.css with it
+GET  /simulator/config       what the page must know: addresses, media token, people, faults
+POST /simulator/send         a form (multipart), see `panel.SendForm`: kind, file or media_id, contact.name, …, fault,
+                             count, posts, age → the webhooks that were sent
+GET  /simulator/webhooks     the newest webhooks, the oldest first; ?after= one of them
+GET  /simulator/webhooks/ID  one: its headers and body as they were sent, its messages, and the events made of it
+GET  /simulator/stored       the items of messages in the table (?message_id=, some of them)
+POST /simulator/replay       webhook, fault: sends a webhook again, byte for byte
+POST /simulator/forget       webhook: Graph forgets its media; without: all media
+GET  /simulator/messages     the newest messages of the number, from the table
+GET  /simulator/events       the newest events that went to the event bus, the oldest first
 """
 
+import json
 import mimetypes
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+import time
+from collections.abc import Callable, Iterable, Sequence
 from io import BytesIO
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
@@ -18,71 +24,50 @@ from urllib.parse import urlsplit
 
 from pydantic import ValidationError
 from werkzeug.datastructures import FileStorage
-from werkzeug.exceptions import BadRequest, Forbidden, HTTPException
+from werkzeug.exceptions import BadRequest, Forbidden, HTTPException, NotFound
 from werkzeug.routing import Map, Rule
 from werkzeug.wrappers import Request, Response
 
-from local import faults
-from local.faults import Fault
-from local.graph import MAX_UPLOAD, MetaSimulator, Outgoing
-from local.notifications import KINDS, encode
-from local.timeline import newest_messages
+from local import panel
+from local.graph import MAX_UPLOAD, MetaSimulator
+from local.notifications import encode
+from local.options import APP_ID
+from local.outgoing import WITH_FILE
+from local.panel import Breaking, ForgetForm, ReplayForm, SendForm
+from local.posts import Post
+from local.timeline import newest_messages, stored_events, stored_items
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
 FILES = {
     "/": ("simulator.html", "text/html; charset=utf-8"),
+    "/simulator": ("simulator.html", "text/html; charset=utf-8"),
     "/simulator.js": ("simulator.js", "text/javascript; charset=utf-8"),
     "/simulator.css": ("simulator.css", "text/css; charset=utf-8"),
 }
 FOLDER = Path(__file__).parent
-MEDIA_KINDS = frozenset(KINDS) - {"text"}
 FORM_ROOM = 1024 * 1024
 """Bytes that a form may have besides its file."""
 
-_MESSAGE_FIELDS = {"kind", "text", "caption", "mime_type", "filename", "media_id"}
-_CONTACT_FIELDS = {"name", "wa_id"}
+AT_ONCE = 20
+"""Messages whose items can be asked for in one request."""
+LONGEST_ID = 128
+
 _ROUTES = Map(
     [
         *(Rule(path, endpoint="file", methods=["GET"]) for path in FILES),
         Rule("/simulator/config", endpoint="config", methods=["GET"]),
         Rule("/simulator/send", endpoint="send", methods=["POST"]),
+        Rule("/simulator/webhooks", endpoint="webhooks", methods=["GET"]),
+        Rule("/simulator/webhooks/<int:number>", endpoint="webhook", methods=["GET"]),
+        Rule("/simulator/stored", endpoint="stored", methods=["GET"]),
+        Rule("/simulator/replay", endpoint="replay", methods=["POST"]),
+        Rule("/simulator/forget", endpoint="forget", methods=["POST"]),
         Rule("/simulator/messages", endpoint="messages", methods=["GET"]),
         Rule("/simulator/events", endpoint="events", methods=["GET"]),
     ]
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Preset:
-    """Something to break, as the page offers it."""
-
-    label: str
-    faults: tuple[Fault, ...] = ()
-
-
-_200_MB = 200 * 1000 * 1000
-PRESETS: dict[str, Preset] = {
-    "": Preset("nothing: all is well"),
-    "rate_limited": Preset("rate limit (429), twice", (faults.RateLimited(times=2, retry_after=1),)),
-    "server_error": Preset("server error (500), once", (faults.ServerError(times=1),)),
-    "cut_off": Preset("cut off half-way, once", (faults.CutOff(times=1),)),
-    "dead_url": Preset("media URL dead, once", (faults.DeadUrl(times=1),)),
-    "slow": Preset("slow: Graph thinks for 6 seconds", (faults.Slow(seconds=6),)),
-    "expired": Preset("expired at Meta (100/33)", (faults.Expired(),)),
-    "gone": Preset("gone for good (410)", (faults.Gone(),)),
-    "bad_token": Preset("access token refused (190)", (faults.BadToken(),)),
-    "always_limited": Preset("rate limit that stays", (faults.RateLimited(retry_after=30),)),
-    "always_down": Preset("server error that stays", (faults.ServerError(),)),
-    "hang": Preset("no answer at all", (faults.Hang(),)),
-    "wrong_hash": Preset("wrong hash", (faults.HashAs(form="wrong"),)),
-    "html": Preset("a web page instead of the file", (faults.HtmlPage(),)),
-    "declared_too_large": Preset("declared too large (200 MB)", (faults.LyingLength(size=_200_MB),)),
-    "secretly_too_large": Preset("declared 1 kB, sends 200 MB", (faults.LyingLength(), faults.Oversize(size=_200_MB))),
-    "foreign_host": Preset("URL points to a foreign host", (faults.UrlHost(origin="https://media.example.net"),)),
-    "redirect": Preset("redirects to a foreign host", (faults.Redirect(location="https://media.example.net/"),)),
-}
 
 
 class Page:
@@ -119,8 +104,8 @@ class Page:
     def _answer(self, request: Request) -> Response:
         try:
             self._check_origin(request)
-            endpoint, _ = _ROUTES.bind_to_environ(request.environ).match()
-            response: Response = getattr(self, f"_{endpoint}")(request)
+            endpoint, arguments = _ROUTES.bind_to_environ(request.environ).match()
+            response: Response = getattr(self, f"_{endpoint}")(request, **arguments)
         except ValidationError as error:
             response = _json({"error": _explained(error)}, 400)
         except HTTPException as error:
@@ -142,7 +127,7 @@ class Page:
         policy = (
             f"default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self' {media}; "
             f"img-src 'self' data: {media}; media-src {media}; form-action 'self'; base-uri 'none'; "
-            "frame-ancestors 'none'"
+            "frame-src 'self'; frame-ancestors 'self'"
         )
         return {
             "Content-Security-Policy": policy,
@@ -156,15 +141,14 @@ class Page:
         return Response((FOLDER / name).read_bytes(), content_type=content_type)
 
     def _config(self, _: Request) -> Response:
-        presets = [{"name": name, "label": preset.label} for name, preset in PRESETS.items()]
         config = {
             "api_url": self._api_url,
             "media_token": self._media_token,
             "phone_number_id": self._meta.number.phone_number_id,
             "display_phone_number": self._meta.number.display_phone_number,
             "uploads": self._own_graph,
-            "kinds": KINDS,
-            "faults": presets if self._own_graph else [],
+            **panel.offered(),
+            **({} if self._own_graph else {"faults": []}),
         }
         return _json(config)
 
@@ -175,30 +159,69 @@ class Page:
         return _json(self.heard())
 
     def _send(self, request: Request) -> Response:
-        outgoing = self._outgoing(request)
-        preset = PRESETS.get(request.form.get("fault", ""))
-        if preset is None:
-            raise BadRequest("no such fault")
-        if outgoing.media_id and self._own_graph:
-            self._meta.faults.add(outgoing.media_id, *preset.faults)
-        return _json(asdict(self._meta.send(outgoing)))
+        fields = panel.nested(request.form.items())
+        upload = request.files.get("file") if request.form.get("kind") in WITH_FILE else None
+        if upload:
+            # The id comes later: what makes no sense leaves no file behind.
+            fields |= {"filename": upload.filename, "media_id": "upload"}
+        form = SendForm.model_validate(fields)
+        self._check_faults(form)
+        media_ids = self._uploaded(upload, form) if upload else []
+        messages = panel.messages(form, media_ids, time.time())
+        return _posted(self._meta.send_all(messages, together=form.posts == "one", broken=form.faults))
 
-    def _outgoing(self, request: Request) -> Outgoing:
-        fields = {name: value for name, value in request.form.items() if value.strip()}
-        message: dict[str, Any] = {name: fields[name] for name in _MESSAGE_FIELDS & fields.keys()}
-        message["contact"] = {name: fields[name] for name in _CONTACT_FIELDS & fields.keys()}
-        upload = request.files.get("file")
-        if upload and message.get("kind") in MEDIA_KINDS:
-            message |= {"filename": upload.filename, "media_id": self._uploaded(upload, message["kind"])}
-        return Outgoing.model_validate(message)
+    def _replay(self, request: Request) -> Response:
+        form = ReplayForm.model_validate(panel.nested(request.form.items()))
+        self._check_faults(form)
+        return _posted([self._meta.replay(self._post(form.webhook), form.faults)])
 
-    def _uploaded(self, upload: FileStorage, kind: str) -> str:
+    def _forget(self, request: Request) -> Response:
+        form = ForgetForm.model_validate(panel.nested(request.form.items()))
+        if not self._own_graph:
+            raise BadRequest("another Graph is in use: it forgets nothing for us")
+        if form.webhook is None:
+            return _json({"forgotten": self._meta.forget_all_media()})
+        media_ids = set(self._post(form.webhook).media_ids)
+        return _json({"forgotten": sum(map(self._meta.forget_media, media_ids))})
+
+    def _webhooks(self, request: Request) -> Response:
+        after = request.args.get("after", 0, type=int)
+        return _json({"webhooks": [panel.summary(post) for post in self._meta.posts.after(after)]})
+
+    def _webhook(self, _: Request, number: int) -> Response:
+        post = self._post(number)
+        events = stored_events(self._dynamodb, self._table, APP_ID, post.started, post.ended)
+        told = [panel.told_of(told) for told in post.told]
+        return _json(
+            {"headers": self._meta.headers(post), "body": _readable(post.body), "messages": told, "events": events}
+        )
+
+    def _stored(self, request: Request) -> Response:
+        own_ids = request.args.getlist("message_id")
+        if not 0 < len(own_ids) <= AT_ONCE or any(len(own_id) > LONGEST_ID for own_id in own_ids):
+            raise BadRequest(f"name 1 to {AT_ONCE} messages by their message_id")
+        return _json({"items": stored_items(self._dynamodb, self._table, own_ids)})
+
+    def _post(self, number: int) -> Post:
+        post = self._meta.posts.get(number)
+        if post is None:
+            raise NotFound("no such webhook, or not kept any more")
+        return post
+
+    def _check_faults(self, form: Breaking) -> None:
+        if form.faults and not self._own_graph:
+            raise BadRequest("another Graph is in use: it cannot be broken from here")
+
+    def _uploaded(self, upload: FileStorage, form: SendForm) -> list[str]:
+        """Give the file to Graph, once for each message; give the media ids."""
         if not self._own_graph:
             raise BadRequest("another Graph is in use: send a media id that it knows")
         content = upload.read()
         if not content:
             raise BadRequest("the file is empty")
-        return self._meta.add_media(content, mime_type_of(upload.filename, upload.content_type, kind)).id
+        mime_type = mime_type_of(upload.filename, upload.content_type, form.kind)
+        first = self._meta.add_media(content, mime_type, age=form.age).id
+        return [first, *(self._meta.copy_media(first).id for _ in range(form.count - 1))]
 
 
 class _Request(Request):
@@ -223,6 +246,18 @@ def mime_type_of(filename: str | None, declared: str | None, kind: str) -> str:
 def _explained(error: ValidationError) -> str:
     problems = (f"{'.'.join(map(str, found['loc']))} {found['msg']}" for found in error.errors())
     return "; ".join(problem.strip() for problem in problems)
+
+
+def _posted(posts: Iterable[Post]) -> Response:
+    return _json({"webhooks": [panel.summary(post) for post in posts]})
+
+
+def _readable(body: bytes) -> str:
+    """Lay JSON out for people, with its escapes read; give anything else as it is."""
+    try:
+        return json.dumps(json.loads(body), indent=2, ensure_ascii=False)
+    except (ValueError, RecursionError):
+        return body.decode("utf-8", "replace")
 
 
 def _json(value: Any, status: int = 200) -> Response:

@@ -1,12 +1,15 @@
-// The simulator page: a form that sends as a customer, and the newest messages with their media.
-// What comes from the server is only ever set as text or as the address of a media element.
+// The simulator's panel: a form that sends as a customer (or as the business), and the webhooks that were sent, each
+// with its bytes and with what was stored. What comes from the server is only ever set as text.
 
-const REFRESH = 1500; // milliseconds between two looks at the table
-const PATIENCE = 10; // seconds: the longest wait before a pending media is asked for again
+const REFRESH = 1500; // milliseconds between two looks
+const SHOWN = 200; // webhooks in the list
+const CHOICES = 100; // messages that can be answered or changed
 const KIND_OF_FAMILY = { image: "image", video: "video", audio: "audio" };
+const ABOUT_OTHERS = ["reaction", "edit", "revoke", "status"];
 
 const byId = (id) => document.getElementById(id);
 const config = await (await fetch("/simulator/config")).json();
+const form = byId("form");
 
 /** Make an element: `properties` are set on it, `children` are nodes or text. */
 function make(tag, properties = {}, ...children) {
@@ -22,193 +25,242 @@ function readableSize(bytes) {
   return new Intl.NumberFormat(undefined, style).format(bytes / unit[1]);
 }
 
-// ---- media -------------------------------------------------------------------------------------------------------
+const joined = (...words) => words.filter(Boolean).join(" · ");
 
-/** The media of one message: shows it, or says why it cannot, and tries again where that may help. */
-class MediaFrame {
-  #message;
-  #retries = 0;
-  #state = "loading";
-  #timer = 0;
+/** Ask the simulator; throws an Error that says why in words. */
+async function ask(path, fields = null) {
+  let response;
+  try {
+    response = await fetch(path, fields ? { method: "POST", body: fields } : {});
+  } catch {
+    throw new Error("The simulator does not answer.");
+  }
+  const answer = await response.json();
+  if (!response.ok) throw new Error(answer.error);
+  return answer;
+}
 
-  constructor(message) {
-    this.#message = message;
-    this.element = make("div", { className: "frame" });
-    this.start();
+function formData(fields) {
+  const data = new FormData();
+  for (const [name, value] of Object.entries(fields)) data.set(name, value);
+  return data;
+}
+
+function say(place, words, bad = false) {
+  place.textContent = words;
+  place.classList.toggle("bad", bad);
+}
+
+/** Do what a button asks for, once at a time, and say how it went. */
+async function act(button, place, doing, action) {
+  button.disabled = true;
+  say(place, doing);
+  try {
+    say(place, ...(await action()));
+    await refresh();
+  } catch (error) {
+    say(place, error.message, true);
+  } finally {
+    button.disabled = false;
+  }
+}
+
+/** Put how webhooks were answered into words: [words, whether it is bad]. */
+function answered(posts) {
+  const refused = posts.find((post) => post.status !== 200);
+  if (refused) return [`The webhook answered ${refused.status ?? "nothing"}${times(refused)}: ${refused.answer}`, true];
+  if (posts.length > 1) return [`The webhook answered 200 to ${posts.length} POSTs.`, false];
+  return [`The webhook answered 200${times(posts[0])}.`, false];
+}
+
+const times = (post) => (post.attempts === 1 ? "" : ` after ${post.attempts} attempts`);
+
+// ---- the webhooks that were sent ---------------------------------------------------------------------------------
+
+const kindName = (kind) => byId("kind").querySelector(`option[value="${CSS.escape(kind)}"]`)?.textContent ?? kind;
+
+/** One webhook in the list: a line, and behind it its bytes and what was stored. */
+class PostView {
+  #post;
+  #messages = [];
+  #events = [];
+  #chosen = make("select");
+  #stored = make("div", { className: "items" });
+  #items = new Map(); // key in the table → its element
+
+  constructor(post) {
+    this.#post = post;
+    this.body = make("div", { className: "fields" });
+    this.details = make("details", { className: "post", ontoggle: () => this.#toggled() }, this.#summary(), this.body);
+    this.element = make("li", {}, this.details);
+    this.element.dataset.number = String(post.id);
   }
 
-  /** The table says that the media is settled now: what was waiting or had failed looks again. */
-  settled() {
-    if (this.#state !== "shown" && this.#state !== "loading") this.start();
+  get isOpen() {
+    return this.details.open;
   }
 
-  start() {
-    clearTimeout(this.#timer);
-    this.#state = "loading";
-    if (this.#message.type === "document") {
-      this.#note("pending", "Looking for the file…");
-      this.#ask();
-    } else {
-      this.#show(this.#player());
-    }
+  #summary() {
+    const { messages: [first], count, time, status, replay_of: original, size } = this.#post;
+    const what = first ? (count > 1 ? `${count} × ${kindName(first.kind)}` : kindName(first.kind)) : "No message";
+    const at = new Date(time * 1000);
+    const fine = joined(first?.words, status === 200 ? "" : `answered ${status ?? "nothing"}`,
+      original ? `number ${original} again` : "", readableSize(size));
+    return make("summary", {},
+      make("span", { className: "line" },
+        make("strong", {}, what),
+        make("bdi", { className: "who" }, first ? (first.echo ? `to ${first.name}` : first.name) : ""),
+        make("time", { dateTime: at.toISOString() }, at.toLocaleTimeString())),
+      make("span", { className: status === 200 ? "fine" : "fine bad", dir: "auto" }, fine));
   }
 
-  #address(query = {}) {
-    const address = new URL(`/media/messages/${encodeURIComponent(this.#message.message_id)}`, config.api_url);
-    address.searchParams.set("token", config.media_token);
-    if (this.#retries > 0) address.searchParams.set("retry", String(this.#retries));
-    for (const [name, value] of Object.entries(query)) address.searchParams.set(name, value);
-    return address.href;
-  }
-
-  #player() {
-    const { type, caption, profile_name: name } = this.#message;
-    const src = this.#address();
-    const done = () => { this.#state = "shown"; player.classList.remove("loading"); };
-    const failed = () => this.#ask();
-    let player;
-    if (type === "video" || type === "audio") {
-      player = make(type, { controls: true, preload: "metadata", src, onloadedmetadata: done, onerror: failed });
-    } else {
-      const alt = caption || `${type === "sticker" ? "Sticker" : "Picture"} from ${name ?? "a customer"}`;
-      player = make("img", { className: type, alt, src, onload: done, onerror: failed });
-    }
-    player.classList.toggle("loading", type !== "audio");
-    return player;
-  }
-
-  /** Ask the media proxy what it knows, as JSON: an error event of a media element gives no reason. */
-  async #ask() {
+  async #toggled() {
+    if (!this.isOpen || this.body.childElementCount > 0) return;
+    const place = make("p", { className: "fine" }, "Looking…");
+    this.body.replaceChildren(place);
     try {
-      const response = await fetch(this.#address(), { headers: { Accept: "application/json" } });
-      this.#answered(response.status, await response.json(), Number(response.headers.get("Retry-After")));
-    } catch {
-      this.#failed({ code: "unreachable", title: "The media proxy cannot be reached", retryable: true });
+      const { headers, body, messages, events } = await ask(`/simulator/webhooks/${this.#post.id}`);
+      this.#messages = messages;
+      this.#events = events;
+      this.body.replaceChildren(...this.#controls(), ...this.#storedPart(), ...this.#webhookPart(headers, body));
+      await this.refresh();
+    } catch (error) {
+      say(place, error.message, true);
     }
   }
 
-  #answered(status, answer, retryAfter) {
-    if (status === 202) this.#wait(retryAfter || answer.retry_after);
-    else if (status !== 200) this.#failed(answer);
-    else if (this.#message.type === "document") this.#show(this.#document(answer.media));
-    else if (this.#retries === 0) this.#again();
-    else this.#unplayable(answer.media);
+  #controls() {
+    const outcome = make("p", { className: "fine", role: "status" });
+    const hasMedia = this.#messages.some((message) => message.media_ids.length > 0);
+    const breakable = hasMedia && config.faults.length > 0;
+    const fault = make("select", {}, ...faultOptions());
+    const again = make("button", { type: "button" }, "Send again");
+    const forget = make("button", { type: "button" }, "Forget its media");
+    const webhook = this.#post.id;
+    again.onclick = () => act(again, outcome, "Sending…", async () =>
+      answered((await ask("/simulator/replay", formData({ webhook, fault: fault.value }))).webhooks));
+    forget.onclick = () => act(forget, outcome, "Forgetting…", async () =>
+      [forgotten((await ask("/simulator/forget", formData({ webhook }))).forgotten)]);
+    return [
+      breakable ? make("label", {}, "Break ", fault) : null,
+      make("div", { className: "buttons" }, again, breakable ? forget : null, this.#openLink()),
+      outcome,
+    ].filter(Boolean);
   }
 
-  #again() {
-    this.#retries += 1;
-    this.start();
+  /** Link to the media of the chosen message, as an agent's page would. */
+  #openLink() {
+    const link = make("a", { className: "button", target: "_blank", rel: "noopener" }, "Open the media");
+    const point = () => {
+      const message = this.#message;
+      link.hidden = !message?.media_ids.length;
+      const address = new URL(`/media/messages/${message?.message_id}`, config.api_url);
+      address.searchParams.set("token", config.media_token);
+      link.href = address.href;
+    };
+    this.#chosen.addEventListener("change", point);
+    queueMicrotask(point); // when the messages can be chosen
+    return link;
   }
 
-  #wait(retryAfter) {
-    this.#state = "pending";
-    this.#note("pending", "On its way from WhatsApp…");
-    this.#timer = setTimeout(() => this.start(), Math.min(retryAfter || 2, PATIENCE) * 1000);
+  get #message() {
+    return this.#messages[this.#chosen.value || 0];
   }
 
-  /** Show a problem (RFC 9457): what, why, its code, and a button where trying again may help. */
-  #failed({ title, detail, code, retryable, retry_after: seconds }) {
-    this.#state = "failed";
-    const later = seconds ? `Worth trying again in ${seconds} s.` : "";
-    const button = retryable ? make("button", { type: "button", onclick: () => this.#again() }, "Try again") : null;
-    this.#note("failed", title || "No reason was given", [detail, later].filter(Boolean).join(" "), code, button);
+  #storedPart() {
+    const choices = this.#messages.map((message, place) =>
+      make("option", { value: place }, joined(`${place + 1}`, kindName(message.kind), message.words)));
+    this.#chosen.replaceChildren(...choices);
+    this.#chosen.addEventListener("change", () => this.refresh());
+    const several = this.#messages.length > 1;
+    return [
+      make("h3", {}, "What was stored"),
+      several ? make("label", {}, "Message ", this.#chosen) : null,
+      this.#stored,
+    ].filter(Boolean);
   }
 
-  #unplayable(media) {
-    this.#state = "shown";
-    this.#note("failed", "This browser cannot show the file", "", media?.mime_type, this.#download());
+  #webhookPart(headers, body) {
+    const head = Object.entries(headers).map(([name, value]) => `${name}: ${value}\n`).join("");
+    return [make("h3", {}, "The webhook"), block("The webhook as it was sent", `${head}\n${body}`)];
   }
 
-  #document(media) {
-    this.#state = "shown";
-    const extension = /\.([A-Za-z0-9]{1,5})$/.exec(media?.filename ?? "")?.[1].toUpperCase();
-    const facts = [extension ?? media?.mime_type, readableSize(media?.size)].filter(Boolean).join(" · ");
-    const name = make("span", { className: "name" }, media?.filename || "Document", make("small", {}, facts));
-    const open = make("a", { className: "button", href: this.#address(), target: "_blank", rel: "noopener" }, "Open");
-    return make("div", { className: "document" }, name, open, this.#download());
+  /** Read what is stored of the chosen message, and of the one that it changes. */
+  async refresh() {
+    const message = this.#message;
+    const ids = [message?.message_id, message?.about].filter(Boolean);
+    const query = new URLSearchParams(ids.map((id) => ["message_id", id]));
+    const items = ids.length > 0 ? (await ask(`/simulator/stored?${query}`)).items : [];
+    if (message === this.#message) this.#show([...items, ...this.#events]);
   }
 
-  #download() {
-    return make("a", { className: "button", href: this.#address({ download: "1" }) }, "Download");
-  }
-
-  #note(state, title, detail = "", code = "", button = null) {
-    this.#show(make("div", { className: `note ${state}`, role: "status" },
-      make("strong", {}, title),
-      detail && make("p", {}, detail),
-      code && make("code", {}, code),
-      button));
-  }
-
-  #show(node) {
-    this.element.replaceChildren(node);
-  }
-}
-
-// ---- messages ----------------------------------------------------------------------------------------------------
-
-const shown = new Map(); // message id → {element, update}
-
-function kindOf(message) {
-  if (message.type === "audio") return message.voice ? "voice note" : "audio";
-  return message.animated ? "animated sticker" : message.type;
-}
-
-/** Say where the media is: a class for its colour, and words from its item in the table. */
-function mediaState(message) {
-  const { status, error_code: code, attempts, size, resolved_source: source } = message.media;
-  if (message.media_unavailable) return ["failed", `never delivered: ${message.media_unavailable}`];
-  if (!message.provider_media_id) return ["", ""];
-  const tried = attempts > 0 ? `${attempts} ${attempts === 1 ? "attempt" : "attempts"}` : "";
-  const joined = (...words) => words.filter(Boolean).join(" · ");
-  switch (status) {
-    case "ready": return ["ready", joined("cached", readableSize(size), source, tried)];
-    case "failed": return ["failed", joined("given up", code, tried)];
-    case "waiting": return ["pending", joined("waiting", code, tried, nextAttempt(message.media))];
-    case "queued": return ["pending", joined("queued for the worker", tried)];
-    case "fetching": return ["pending", joined("being fetched", tried)];
-    default: return ["pending", "not tried yet"];
+  #show(items) {
+    const views = items.map((item) => {
+      const key = `${item.pk} ${item.sk}`;
+      if (!this.#items.has(key)) this.#items.set(key, itemView(item));
+      const view = this.#items.get(key);
+      view.update(item);
+      return view.element;
+    });
+    const nothing = make("p", { className: "fine" }, "Nothing of it is in the table.");
+    const shown = views.length > 0 ? views : [nothing];
+    const same = shown.length === this.#stored.children.length && shown.every((view, i) => view === this.#stored.children[i]);
+    if (!same) this.#stored.replaceChildren(...shown);
   }
 }
 
-function nextAttempt({ next_attempt_at: at }) {
-  if (typeof at !== "number") return "";
-  const seconds = Math.ceil(at - Date.now() / 1000);
-  return seconds > 0 ? `next attempt in ${seconds} s` : "next attempt is due";
+function forgotten(count) {
+  return count === 1 ? "Graph has forgotten 1 file. Copies that were made stay." : `Graph has forgotten ${count} files. Copies that were made stay.`;
 }
 
-function messageCard(message) {
-  const at = new Date(message.timestamp * 1000);
-  const hasMedia = Boolean(message.provider_media_id || message.media_unavailable);
-  const frame = hasMedia ? new MediaFrame(message) : null;
-  const state = make("span");
-  const element = make("li", { className: "message" },
-    make("div", { className: "line" },
-      make("strong", {}, message.profile_name ?? "Unknown"),
-      make("span", { className: "kind" }, kindOf(message)),
-      make("time", { dateTime: at.toISOString() }, at.toLocaleTimeString())),
-    frame?.element ?? null,
-    make("p", { className: "words", hidden: !(message.caption || message.text) }, message.caption || message.text || ""),
-    make("div", { className: "fine" }, make("code", {}, message.message_id), state));
-  let status = message.media.status;
+/** A long text in a box that scrolls, also by keyboard. */
+function block(name, text) {
+  const box = make("pre", { tabIndex: 0, textContent: text, dir: "ltr" });
+  box.setAttribute("role", "region");
+  box.setAttribute("aria-label", name);
+  return box;
+}
+
+function itemView(item) {
+  const facts = make("span", { className: "fine" });
+  const box = block(`The item ${item.sk}`, "");
+  const element = make("details", { className: "item" }, make("summary", {}, make("strong", {}, item.sk), " ", facts), box);
   const update = (newer) => {
-    [state.className, state.textContent] = mediaState(newer);
-    if (newer.media.status !== status && ["ready", "failed"].includes(newer.media.status)) frame?.settled();
-    status = newer.media.status;
+    const text = JSON.stringify(newer, null, 2);
+    if (box.textContent !== text) box.textContent = text;
+    facts.textContent = factsOf(newer);
   };
   return { element, update };
 }
 
-function render(messages) {
-  byId("empty").hidden = messages.length > 0;
-  const list = byId("messages");
-  messages.forEach((message, index) => {
-    if (!shown.has(message.message_id)) shown.set(message.message_id, messageCard(message));
-    const card = shown.get(message.message_id);
-    card.update(message);
-    if (list.children[index] !== card.element) list.insertBefore(card.element, list.children[index] ?? null);
-  });
-  while (list.children.length > messages.length) list.lastChild.remove();
+function factsOf(item) {
+  if (item.sk === "MESSAGE") return joined(item.direction, item.type, item.media_unavailable);
+  if (item.sk === "MEDIA") return joined(item.status, readableSize(item.size), item.error_code, item.attempts ? `attempt ${item.attempts}` : "");
+  if (item.sk === "EVENT") return joined(item.reason, item.field);
+  return "timestamp" in item ? new Date(item.timestamp * 1000).toLocaleString() : "";
+}
+
+const views = new Map(); // webhook's number → PostView
+const known = []; // the newest messages, the newest first
+let newest = 0;
+
+function noted(posts) {
+  if (posts.length === 0) return;
+  newest = posts.at(-1).id;
+  byId("empty").hidden = true;
+  for (const post of posts.slice(-SHOWN)) {
+    const view = new PostView(post);
+    views.set(post.id, view);
+    byId("posts").prepend(view.element);
+    // A replay tells nothing new, and neither does a status.
+    if (!post.replay_of) known.unshift(...post.messages.filter(({ kind }) => !ABOUT_OTHERS.includes(kind)).reverse());
+  }
+  known.length = Math.min(known.length, CHOICES);
+  for (const id of [...views.keys()].slice(0, -SHOWN)) {
+    views.get(id).element.remove();
+    views.delete(id);
+  }
+  offerMessages();
 }
 
 // ---- events ------------------------------------------------------------------------------------------------------
@@ -220,7 +272,7 @@ function eventLine(event) {
   const { message_id: id, media_type: media, error_code: code } = event.detail;
   return make("li", {},
     make("time", { dateTime: event.time }, new Date(event.time).toLocaleTimeString()), " ",
-    make("strong", {}, event["detail-type"]), ` ${[media, code].filter(Boolean).join(" · ")} `,
+    make("strong", {}, event["detail-type"]), ` ${joined(media, code)} `,
     make("code", {}, id));
 }
 
@@ -231,50 +283,93 @@ function renderEvents(events) {
   byId("events").replaceChildren(...events.slice(-SHOWN_EVENTS).reverse().map(eventLine));
 }
 
-async function refresh() {
-  const [messages, events] = await Promise.all([fetch("/simulator/messages"), fetch("/simulator/events")]);
-  if (messages.ok) render(await messages.json());
-  if (events.ok) renderEvents(await events.json());
+// ---- keeping up --------------------------------------------------------------------------------------------------
+
+let looking = Promise.resolve();
+
+/** Look once, after any look that is under way: two at a time would list a webhook twice. */
+function refresh() {
+  looking = looking.catch(() => {}).then(look);
+  return looking;
+}
+
+async function look() {
+  const [{ webhooks }, events] = await Promise.all([ask(`/simulator/webhooks?after=${newest}`), ask("/simulator/events")]);
+  noted(webhooks);
+  renderEvents(events);
+  await Promise.all([...views.values()].filter((view) => view.isOpen).map((view) => view.refresh()));
 }
 
 async function keepRefreshing() {
   try {
     if (!document.hidden) await refresh();
-  } catch {
-    say("The simulator does not answer any more.", true);
+  } catch (error) {
+    say(byId("outcome"), error.message, true);
   }
   setTimeout(keepRefreshing, REFRESH);
 }
 
 // ---- form --------------------------------------------------------------------------------------------------------
 
-function say(words, bad = false) {
-  byId("outcome").textContent = words;
-  byId("outcome").classList.toggle("bad", bad);
+const faultOptions = () => config.faults.map(({ name, label }) => make("option", { value: name }, label));
+const chosenKind = () => byId("kind").selectedOptions[0];
+const stranger = () => byId("contact").value === "";
+const contact = () => (stranger() ? namedStranger() : config.contacts[byId("contact").value]);
+
+function namedStranger() {
+  const { elements } = form;
+  return { name: elements["contact.name"].value, wa_id: elements["contact.wa_id"].value, user_id: elements["contact.user_id"].value };
 }
 
 /** Show the fields that the kind needs, and leave the others out of the form. */
 function fitFields() {
-  const text = byId("kind").value === "text";
-  const captioned = ["image", "video", "document"].includes(byId("kind").value);
-  const wanted = {
-    upload: !text && config.uploads,
-    id: !text && !config.uploads,
-    caption: captioned,
-    text,
-    fault: !text && config.faults.length > 0,
-  };
+  const wanted = new Set(chosenKind().dataset.fields.split(" "));
+  if (wanted.has("file") && !config.uploads) {
+    wanted.delete("file");
+    wanted.add("id");
+  }
+  if (config.faults.length === 0) wanted.delete("fault");
   for (const field of document.querySelectorAll("[data-for]")) {
-    field.hidden = !wanted[field.dataset.for];
+    field.hidden = !wanted.has(field.dataset.for);
     const inputs = field.matches("fieldset") ? [field] : field.querySelectorAll("input, select, textarea");
     for (const input of inputs) input.disabled = field.hidden;
   }
+  const needsFile = chosenKind().value !== "flow_reply";
+  byId("file").required = byId("media-id").required = needsFile;
+  byId("file-label").textContent = needsFile ? "File" : "Photo that was picked (none is needed)";
+  byId("stranger").hidden = byId("stranger").disabled = !stranger();
+  byId("echo").disabled = !config.by_business.includes(chosenKind().value);
+  if (byId("echo").disabled) form.elements.echo.value = "";
+  offerMessages();
+}
+
+/** Offer the messages of this chat to be answered or changed; a status is for what the business has sent. */
+function offerMessages() {
+  const who = contact();
+  const chat = byId("group").value || who.user_id || who.wa_id;
+  const echo = byId("echo").checked;
+  const here = known.filter((message) => message.chat === chat);
+  const own = here.filter((message) => message.echo === echo);
+  const kind = chosenKind().value;
+  const targets = kind === "reaction" ? here : kind === "status" ? here.filter((message) => message.echo) : own;
+  const missing = kind === "status" ? "none: first send something as the business" : "none: first send something in this chat";
+  fill(byId("target"), targets, targets.length === 0 ? missing : "");
+  fill(byId("reply"), here, "none");
+}
+
+/** Put messages into a select, and keep what is chosen; `first` is the choice of none. */
+function fill(select, messages, first) {
+  const { value } = select;
+  const options = messages.map((message) =>
+    make("option", { value: message.wamid }, joined(message.echo ? "the business" : message.name, kindName(message.kind), message.words)));
+  select.replaceChildren(...(first ? [make("option", { value: "" }, first)] : []), ...options);
+  if (messages.some((message) => message.wamid === value)) select.value = value;
 }
 
 /** Choose the kind that suits the file; voice notes and stickers are ogg and webp, as WhatsApp makes them. */
 function guessKind() {
   const [file] = byId("file").files;
-  if (!file) return;
+  if (!file || chosenKind().value === "flow_reply") return;
   const name = file.name.toLowerCase();
   if (/\.(ogg|oga|opus)$/.test(name)) byId("kind").value = "voice";
   else if (name.endsWith(".webp")) byId("kind").value = "sticker";
@@ -282,34 +377,40 @@ function guessKind() {
   fitFields();
 }
 
-async function send(event) {
+function filledIn() {
+  const data = new FormData(form);
+  for (const [name, value] of Object.entries(contact())) data.set(`contact.${name}`, value);
+  data.set("age", String(byId("age").value * byId("unit").value));
+  return data;
+}
+
+function send(event) {
   event.preventDefault();
-  byId("send").disabled = true;
-  say("Sending…");
-  try {
-    const response = await fetch("/simulator/send", { method: "POST", body: new FormData(byId("form")) });
-    const answer = await response.json();
-    if (response.ok) sent(answer.delivery);
-    else say(answer.error, true);
-    await refresh();
-  } catch {
-    say("The simulator does not answer.", true);
-  } finally {
-    byId("send").disabled = false;
-  }
+  act(byId("send"), byId("outcome"), "Sending…", async () => {
+    const { webhooks } = await ask("/simulator/send", filledIn());
+    for (const field of form.querySelectorAll("[data-for=caption] input, [data-for=text] textarea, [data-for=new-text] textarea")) field.value = "";
+    // The page around this one may want to look at once.
+    if (window.parent !== window) window.parent.postMessage({ type: "simulator:sent" }, location.origin);
+    return answered(webhooks);
+  });
 }
 
-function sent({ status, attempts, answer }) {
-  for (const name of ["caption", "text"]) byId("form").elements[name].value = "";
-  const times = attempts === 1 ? "" : ` after ${attempts} attempts`;
-  if (status === 200) say(`The webhook answered 200${times}.`);
-  else say(`The webhook answered ${status ?? "nothing"}${times}: ${answer}`, true);
+function personName({ name, wa_id: phone, user_id: user, username }) {
+  return `${name} (${[phone && "number", user && "user id", username && "user name"].filter(Boolean).join(", ")})`;
 }
 
-byId("number").textContent = `to ${config.display_phone_number}, phone_number_id ${config.phone_number_id}`;
-byId("fault").append(...config.faults.map(({ name, label }) => make("option", { value: name }, label)));
-byId("kind").addEventListener("change", fitFields);
+byId("number").textContent = `${config.display_phone_number} · phone_number_id ${config.phone_number_id}`;
+byId("contact").append(
+  ...config.contacts.map((person, place) => make("option", { value: place }, personName(person))),
+  make("option", { value: "" }, "Somebody else…"));
+byId("group").append(...config.groups.map(({ id, name }) => make("option", { value: id }, name)));
+byId("fault").append(...faultOptions());
 byId("file").addEventListener("change", guessKind);
-byId("form").addEventListener("submit", send);
+form.addEventListener("change", (event) => event.target !== byId("file") && fitFields());
+form.addEventListener("submit", send);
+byId("more").addEventListener("invalid", () => { byId("more").open = true; }, true);
+byId("forget-all").hidden = !config.uploads;
+byId("forget-all").addEventListener("click", () => act(byId("forget-all"), byId("forgotten"), "Forgetting…", async () =>
+  [forgotten((await ask("/simulator/forget", new FormData())).forgotten)]));
 fitFields();
 keepRefreshing();

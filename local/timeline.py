@@ -1,10 +1,10 @@
-"""The newest messages of a number, read from the table as the simulator page shows them.
+"""What the simulator page shows of the table: the newest messages of a number, and what is stored of one.
 
 One query for the conversations, one for each of them, and BatchGetItem for the messages and the state of their
 media: the way any reader of the table's index would go.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +20,7 @@ INDEX = "GSI1"
 BATCH = 100
 """Keys in one BatchGetItem."""
 
+_READER = TypeDeserializer()
 _SHOWN = (
     "message_id",
     "type",
@@ -48,6 +49,38 @@ def newest_messages(dynamodb: "DynamoDBClient", table: str, phone_number_id: str
     wanted = [{"pk": key["pk"], "sk": sk} for key in newest for sk in ("MESSAGE", "MEDIA")]
     items = {(item["pk"], item["sk"]): item for item in _items(dynamodb, table, wanted)}
     return [_shown(items, key["pk"]) for key in newest if (key["pk"], "MESSAGE") in items]
+
+
+def stored_items(dynamodb: "DynamoDBClient", table: str, own_ids: Iterable[str]) -> list[Item]:
+    """Give all items of these messages, as they are: message, media, statuses, edits, deletions."""
+    return [item for own_id in own_ids for item in _partition(dynamodb, table, f"MSG#{own_id}")]
+
+
+def stored_events(dynamodb: "DynamoDBClient", table: str, app_id: str, start: float, end: float) -> list[Item]:
+    """Give the event items (what no message is made of) of an app that came between two times, Unix seconds."""
+    answer = dynamodb.query(
+        TableName=table,
+        IndexName=INDEX,
+        KeyConditionExpression="gsi1pk = :partition AND gsi1sk BETWEEN :start AND :end",
+        ExpressionAttributeValues={
+            ":partition": {"S": f"EVENTS#{app_id}"},
+            ":start": {"S": f"{int(start * 1000):013d}"},
+            ":end": {"S": f"{int(end * 1000):013d}"},
+        },
+        Limit=BATCH,
+    )
+    keys = [{"pk": found["pk"]["S"], "sk": found["sk"]["S"]} for found in answer["Items"]]
+    return list(_items(dynamodb, table, keys))
+
+
+def _partition(dynamodb: "DynamoDBClient", table: str, pk: str) -> list[Item]:
+    answer = dynamodb.query(
+        TableName=table,
+        KeyConditionExpression="pk = :pk",
+        ExpressionAttributeValues={":pk": {"S": pk}},
+        Limit=BATCH,
+    )
+    return [_plain(item) for item in answer["Items"]]
 
 
 def _shown(items: Mapping[tuple[str, str], Item], pk: str) -> Item:
@@ -80,8 +113,9 @@ def _items(dynamodb: "DynamoDBClient", table: str, keys: Sequence[Item]) -> Iter
 
 
 def _plain(item: Mapping[str, Any]) -> Item:
-    read = TypeDeserializer().deserialize
-    return {name: _number(read(value)) for name, value in item.items()}
+    return {
+        name: value["B"].hex() if "B" in value else _number(_READER.deserialize(value)) for name, value in item.items()
+    }
 
 
 def _number(value: Any) -> Any:

@@ -15,9 +15,11 @@ from urllib3.exceptions import ProtocolError
 from werkzeug.wrappers import Request, Response
 
 from local import faults, notifications
+from local.contents import Kind
 from local.faults import RandomFaults
-from local.graph import MetaSimulator, Outgoing
+from local.graph import MetaSimulator
 from local.notifications import Contact
+from local.outgoing import Outgoing
 from local.server import serve
 
 TOKEN = "a-token"
@@ -599,7 +601,7 @@ def test_a_customer_without_a_number_has_no_from(simulator: MetaSimulator, webho
     ],
 )
 def test_each_kind_has_meta_s_shape_and_a_hash_in_base64(
-    simulator: MetaSimulator, webhook: Webhook, kind: notifications.Kind, type_: str, extra: dict[str, Any]
+    simulator: MetaSimulator, webhook: Webhook, kind: Kind, type_: str, extra: dict[str, Any]
 ) -> None:
     media = simulator.add_media(CONTENT, "some/type")
     simulator.send(Outgoing(kind=kind, media_id=media.id, caption="c", filename="f.pdf"))

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 import requests
 
-from local.graph import Outgoing
 from local.options import PHONE_NUMBER_ID, Options
+from local.outgoing import Outgoing
 from local.server import serve
 from local.stack import ROOT, Stack, running_stack
 from tests import builders
