@@ -20,7 +20,8 @@ function make(tag, properties = {}, ...children) {
 
 function readableSize(bytes) {
   if (typeof bytes !== "number") return "";
-  const unit = bytes >= 1e6 ? ["megabyte", 1e6] : bytes >= 1e3 ? ["kilobyte", 1e3] : ["byte", 1];
+  if (bytes < 1000) return `${bytes} B`;
+  const unit = bytes >= 1e6 ? ["megabyte", 1e6] : ["kilobyte", 1e3];
   const style = { style: "unit", unit: unit[0], maximumFractionDigits: 1 };
   return new Intl.NumberFormat(undefined, style).format(bytes / unit[1]);
 }
@@ -87,6 +88,8 @@ class PostView {
   #chosen = make("select");
   #stored = make("div", { className: "items" });
   #items = new Map(); // key in the table → its element
+  #nothing = make("p", { className: "fine" }, "Nothing of it is in the table.");
+  #changed = make("p", { className: "fine" }, "Of the message that it is about:");
 
   constructor(post) {
     this.#post = post;
@@ -191,20 +194,28 @@ class PostView {
     const ids = [message?.message_id, message?.about].filter(Boolean);
     const query = new URLSearchParams(ids.map((id) => ["message_id", id]));
     const items = ids.length > 0 ? (await ask(`/simulator/stored?${query}`)).items : [];
-    if (message === this.#message) this.#show([...items, ...this.#events]);
+    if (message !== this.#message) return; // another one was chosen meanwhile
+    const changed = items.filter((item) => item.pk === `MSG#${message.about}`);
+    const own = [...items.filter((item) => !changed.includes(item)), ...this.#events];
+    this.#show([...this.#elements(own), ...(changed.length > 0 ? [this.#changed, ...this.#elements(changed)] : [])]);
   }
 
-  #show(items) {
-    const views = items.map((item) => {
+  #elements(items) {
+    const inOrder = items.toSorted((one, other) => (other.sk === "MESSAGE") - (one.sk === "MESSAGE"));
+    return inOrder.map((item) => {
       const key = `${item.pk} ${item.sk}`;
       if (!this.#items.has(key)) this.#items.set(key, itemView(item));
       const view = this.#items.get(key);
       view.update(item);
       return view.element;
     });
-    const nothing = make("p", { className: "fine" }, "Nothing of it is in the table.");
-    const shown = views.length > 0 ? views : [nothing];
-    const same = shown.length === this.#stored.children.length && shown.every((view, i) => view === this.#stored.children[i]);
+  }
+
+  /** Show these; what is on the screen already is not touched, for somebody may be reading or selecting. */
+  #show(elements) {
+    const shown = elements.length > 0 ? elements : [this.#nothing];
+    const { children } = this.#stored;
+    const same = shown.length === children.length && shown.every((element, place) => element === children[place]);
     if (!same) this.#stored.replaceChildren(...shown);
   }
 }
