@@ -127,7 +127,7 @@ class Page:
         policy = (
             f"default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self' {media}; "
             f"img-src 'self' data: {media}; media-src {media}; form-action 'self'; base-uri 'none'; "
-            "frame-src 'self'; frame-ancestors 'self'"
+            "frame-src 'self'; frame-ancestors 'self'; require-trusted-types-for 'script'; trusted-types 'none'"
         )
         return {
             "Content-Security-Policy": policy,
