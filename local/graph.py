@@ -9,7 +9,7 @@ For tests and the simulator page, over HTTP (and the same in Python):
 POST   /simulator/media     the bytes of a file and its Content-Type → {"id", "mime_type", "sha256", "size"};
                             ?phone_number_id= of another number, ?age= in seconds, ?size= grows it with filler
 DELETE /simulator/media/ID  Graph forgets the media, as it does after 7 days → {"forgotten"}
-POST   /simulator/send      a message, see `Outgoing` → how the webhook answered
+POST   /simulator/send      a message, see `outgoing.Outgoing` → how the webhook answered
 POST   /simulator/deliver   any bytes → signed and delivered as they are
 GET    /simulator/faults    the faults in force; DELETE clears them (?media_id=)
 POST   /simulator/faults    {"media_id", "fault", …}, or a list of them, see `faults`

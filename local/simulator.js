@@ -5,6 +5,7 @@ const REFRESH = 1500; // milliseconds between two looks
 const SHOWN = 200; // webhooks in the list
 const CHOICES = 100; // messages that can be answered or changed
 const KIND_OF_FAMILY = { image: "image", video: "video", audio: "audio" };
+const WORDS = "[data-for=caption] input, [data-for=text] textarea, [data-for=new-text] textarea"; // said once
 const ABOUT_OTHERS = ["reaction", "edit", "revoke", "status"];
 
 const byId = (id) => document.getElementById(id);
@@ -83,6 +84,7 @@ const kindName = (kind) => byId("kind").querySelector(`option[value="${CSS.escap
 /** One webhook in the list: a line, and behind it its bytes and what was stored. */
 class PostView {
   #post;
+  #loaded = false;
   #messages = [];
   #events = [];
   #chosen = make("select");
@@ -103,6 +105,10 @@ class PostView {
     return this.details.open;
   }
 
+  get isShown() {
+    return this.isOpen && this.#loaded;
+  }
+
   #summary() {
     const { messages: [first], count, time, status, replay_of: original, size } = this.#post;
     const what = first ? (count > 1 ? `${count} × ${kindName(first.kind)}` : kindName(first.kind)) : "No message";
@@ -118,11 +124,12 @@ class PostView {
   }
 
   async #toggled() {
-    if (!this.isOpen || this.body.childElementCount > 0) return;
+    if (!this.isOpen || this.#loaded) return;
     const place = make("p", { className: "fine" }, "Looking…");
     this.body.replaceChildren(place);
     try {
       const { headers, body, messages, events } = await ask(`/simulator/webhooks/${this.#post.id}`);
+      this.#loaded = true;
       this.#messages = messages;
       this.#events = events;
       this.body.replaceChildren(...this.#controls(), ...this.#storedPart(), ...this.#webhookPart(headers, body));
@@ -174,7 +181,7 @@ class PostView {
     const choices = this.#messages.map((message, place) =>
       make("option", { value: place }, joined(`${place + 1}`, kindName(message.kind), message.words)));
     this.#chosen.replaceChildren(...choices);
-    this.#chosen.addEventListener("change", () => this.refresh());
+    this.#chosen.addEventListener("change", () => this.refresh().catch(() => {})); // the next look says it
     const several = this.#messages.length > 1;
     return [
       make("h3", {}, "What was stored"),
@@ -221,7 +228,7 @@ class PostView {
 }
 
 function forgotten(count) {
-  return count === 1 ? "Graph has forgotten 1 file. Copies that were made stay." : `Graph has forgotten ${count} files. Copies that were made stay.`;
+  return `Graph has forgotten ${count === 1 ? "1 file" : `${count} files`}. Copies that were made stay.`;
 }
 
 /** A long text in a box that scrolls, also by keyboard. */
@@ -235,7 +242,8 @@ function block(name, text) {
 function itemView(item) {
   const facts = make("span", { className: "fine" });
   const box = block(`The item ${item.sk}`, "");
-  const element = make("details", { className: "item" }, make("summary", {}, make("strong", {}, item.sk), " ", facts), box);
+  const line = make("summary", {}, make("strong", {}, item.sk), " ", facts);
+  const element = make("details", { className: "item" }, line, box);
   const update = (newer) => {
     const text = JSON.stringify(newer, null, 2);
     if (box.textContent !== text) box.textContent = text;
@@ -244,10 +252,13 @@ function itemView(item) {
   return { element, update };
 }
 
+const attempts = (count) => (count ? `${count} ${count === 1 ? "attempt" : "attempts"}` : "");
+
 function factsOf(item) {
-  if (item.sk === "MESSAGE") return joined(item.direction, item.type, item.media_unavailable);
-  if (item.sk === "MEDIA") return joined(item.status, readableSize(item.size), item.error_code, item.attempts ? `attempt ${item.attempts}` : "");
-  if (item.sk === "EVENT") return joined(item.reason, item.field);
+  const { sk, status, size, error_code: code } = item;
+  if (sk === "MESSAGE") return joined(item.direction, item.type, item.media_unavailable);
+  if (sk === "MEDIA") return joined(status, readableSize(size), code, attempts(item.attempts));
+  if (sk === "EVENT") return joined(item.reason, item.field);
   return "timestamp" in item ? new Date(item.timestamp * 1000).toLocaleString() : "";
 }
 
@@ -305,10 +316,11 @@ function refresh() {
 }
 
 async function look() {
-  const [{ webhooks }, events] = await Promise.all([ask(`/simulator/webhooks?after=${newest}`), ask("/simulator/events")]);
+  const asked = [ask(`/simulator/webhooks?after=${newest}`), ask("/simulator/events")];
+  const [{ webhooks }, events] = await Promise.all(asked);
   noted(webhooks);
   renderEvents(events);
-  await Promise.all([...views.values()].filter((view) => view.isOpen).map((view) => view.refresh()));
+  await Promise.all([...views.values()].filter((view) => view.isShown).map((view) => view.refresh()));
 }
 
 async function keepRefreshing() {
@@ -328,8 +340,8 @@ const stranger = () => byId("contact").value === "";
 const contact = () => (stranger() ? namedStranger() : config.contacts[byId("contact").value]);
 
 function namedStranger() {
-  const { elements } = form;
-  return { name: elements["contact.name"].value, wa_id: elements["contact.wa_id"].value, user_id: elements["contact.user_id"].value };
+  const [name, phone, user] = ["name", "wa_id", "user_id"].map((field) => form.elements[`contact.${field}`].value);
+  return { name, wa_id: phone, user_id: user };
 }
 
 /** Show the fields that the kind needs, and leave the others out of the form. */
@@ -363,16 +375,16 @@ function offerMessages() {
   const own = here.filter((message) => message.echo === echo);
   const kind = chosenKind().value;
   const targets = kind === "reaction" ? here : kind === "status" ? here.filter((message) => message.echo) : own;
-  const missing = kind === "status" ? "none: first send something as the business" : "none: first send something in this chat";
-  fill(byId("target"), targets, targets.length === 0 ? missing : "");
+  const missing = kind === "status" ? "as the business" : "in this chat";
+  fill(byId("target"), targets, targets.length === 0 ? `none: first send something ${missing}` : "");
   fill(byId("reply"), here, "none");
 }
 
 /** Put messages into a select, and keep what is chosen; `first` is the choice of none. */
 function fill(select, messages, first) {
   const { value } = select;
-  const options = messages.map((message) =>
-    make("option", { value: message.wamid }, joined(message.echo ? "the business" : message.name, kindName(message.kind), message.words)));
+  const options = messages.map(({ wamid, echo, name, kind, words }) =>
+    make("option", { value: wamid }, joined(echo ? "the business" : name, kindName(kind), words)));
   select.replaceChildren(...(first ? [make("option", { value: "" }, first)] : []), ...options);
   if (messages.some((message) => message.wamid === value)) select.value = value;
 }
@@ -399,7 +411,7 @@ function send(event) {
   event.preventDefault();
   act(byId("send"), byId("outcome"), "Sending…", async () => {
     const { webhooks } = await ask("/simulator/send", filledIn());
-    for (const field of form.querySelectorAll("[data-for=caption] input, [data-for=text] textarea, [data-for=new-text] textarea")) field.value = "";
+    for (const field of form.querySelectorAll(WORDS)) field.value = "";
     // The page around this one may want to look at once.
     if (window.parent !== window) window.parent.postMessage({ type: "simulator:sent" }, location.origin);
     return answered(webhooks);
@@ -421,7 +433,8 @@ form.addEventListener("change", (event) => event.target !== byId("file") && fitF
 form.addEventListener("submit", send);
 byId("more").addEventListener("invalid", () => { byId("more").open = true; }, true);
 byId("forget-all").hidden = !config.uploads;
-byId("forget-all").addEventListener("click", () => act(byId("forget-all"), byId("forgotten"), "Forgetting…", async () =>
-  [forgotten((await ask("/simulator/forget", new FormData())).forgotten)]));
+byId("forget-all").addEventListener("click", () =>
+  act(byId("forget-all"), byId("forgotten"), "Forgetting…", async () =>
+    [forgotten((await ask("/simulator/forget", new FormData())).forgotten)]));
 fitFields();
 keepRefreshing();

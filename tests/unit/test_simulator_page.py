@@ -128,6 +128,8 @@ def test_the_page_is_served_without_anything_inline_or_from_elsewhere(page: Serv
     assert "default-src 'none'" in policy
     assert "script-src 'self'" in policy
     assert "unsafe" not in policy
+    assert "require-trusted-types-for 'script'; trusted-types 'none'" in policy
+    assert "frame-ancestors 'self'" in policy
     assert html.headers["Cache-Control"] == "no-store"
     for forbidden in ("http://", "https://", "onclick", "style=", "<style"):
         assert forbidden not in html.text
