@@ -362,7 +362,7 @@ function fitFields() {
   byId("file-label").textContent = needsFile ? "File" : "Photo that was picked (none is needed)";
   byId("stranger").hidden = byId("stranger").disabled = !stranger();
   byId("echo").disabled = !config.by_business.includes(chosenKind().value);
-  if (byId("echo").disabled) form.elements.echo.value = "";
+  if (byId("echo").disabled) byId("customer").checked = true;
   offerMessages();
 }
 

@@ -184,6 +184,7 @@ def test_reactions_edits_deletions_replies_and_statuses_are_about_other_messages
     echo = stored(system, panel.items(panel.sent()))
     assert (echo["direction"], echo["contact_id"]) == ("outbound", first["contact_id"])
     panel.choose("status")
+    expect(page.get_by_label("the customer")).to_be_checked()
     for name in ("sent", "delivered", "read", "failed"):
         panel.choice("Status").select_option(name)
         panel.sent()
