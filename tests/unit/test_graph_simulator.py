@@ -4,6 +4,7 @@ import base64
 import hashlib
 import hmac
 import json
+import threading
 import time
 from collections.abc import Callable, Iterator
 from email.utils import parsedate_to_datetime
@@ -17,7 +18,7 @@ from werkzeug.wrappers import Request, Response
 from local import faults, notifications
 from local.contents import Kind
 from local.faults import RandomFaults
-from local.graph import MetaSimulator
+from local.graph import CONCURRENT_POSTS, MetaSimulator
 from local.notifications import Contact
 from local.outgoing import Outgoing
 from local.server import serve
@@ -613,6 +614,31 @@ def test_each_kind_has_meta_s_shape_and_a_hash_in_base64(
         "sha256": base64.b64encode(hashlib.sha256(CONTENT).digest()).decode(),
         **extra,
     }
+
+
+def test_an_echo_has_its_hash_in_hex_and_no_contacts(simulator: MetaSimulator, webhook: Webhook, media_id: str) -> None:
+    simulator.send(Outgoing(kind="image", media_id=media_id, echo=True))
+
+    (change,) = json.loads(webhook.received[-1][1])["entry"][0]["changes"]
+    (echo,) = change["value"]["message_echoes"]
+    assert (change["field"], "contacts" in change["value"]) == ("smb_message_echoes", False)
+    assert (echo["from"], echo["to"]) == ("15550783881", "5511987654321")
+    assert echo["image"]["sha256"] == hashlib.sha256(CONTENT).hexdigest()
+
+
+def test_messages_in_posts_of_their_own_are_on_their_way_together(simulator: MetaSimulator) -> None:
+    together = threading.Barrier(CONCURRENT_POSTS)
+
+    def answer(_: Request) -> Response:
+        together.wait(timeout=20)  # nobody is answered before all are here
+        return Response("", 200)
+
+    with serve(Request.application(answer)) as server:
+        simulator.webhook_url = server.url
+        posts = simulator.send_all([Outgoing(kind="text", text="x")] * CONCURRENT_POSTS, together=False)
+
+    assert [post.delivery.status for post in posts] == [200] * CONCURRENT_POSTS
+    assert len({post.told[0].wamid for post in posts}) == CONCURRENT_POSTS
 
 
 def test_text_carries_text(simulator: MetaSimulator, webhook: Webhook) -> None:
