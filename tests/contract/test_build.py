@@ -13,15 +13,11 @@ import pytest
 
 from inbound.config import Settings
 from local.template import functions
+from tests import built
+from tests.built import BUILD, LAYER, ROOT, UNZIPPED_LIMIT
 from tests.contract.test_template import SETTINGS, TEMPLATE
-from tools.interpreter import find_interpreter
 
-ROOT = Path(__file__).parents[2]
-BUILD = ROOT / ".local/sam/build"
-LAYER = BUILD / "CommonLayer/python"
 FUNCTIONS = functions(TEMPLATE)
-UNZIPPED_LIMIT = 250 * 1024 * 1024
-"""Function and layers together: https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html."""
 UNCHECKED_HASH = 0b01
 """Flags of a .pyc that is never compared with its source: https://peps.python.org/pep-0552/."""
 
@@ -40,19 +36,14 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the build is fo
 @pytest.fixture(scope="session")
 def built_for() -> str:
     """The minor version that the layer's compiled modules are for, as "3.13"."""
-    if not (BUILD / "template.yaml").is_file():
-        pytest.fail(f"there is no build in {BUILD}: make test makes one, make build-for-tests nothing else")
-    found = {match[1] for path in LAYER.rglob("*.so") if (match := re.search(r"\.cpython-3(\d+)-", path.name))}
-    assert len(found) == 1, f"compiled modules for several versions: {found}"
-    return f"3.{found.pop()}"
+    return built.version()
 
 
 @pytest.fixture(scope="session")
 def interpreter(built_for: str) -> str:
     """An interpreter that can load the build."""
-    path = find_interpreter(built_for)
-    assert path, f"the build is for Python {built_for}, which is not on this machine: make test builds anew"
-    return path
+    assert built_for
+    return built.interpreter()
 
 
 def environment(name: str) -> dict[str, str]:
@@ -139,10 +130,49 @@ def test_everything_ships_compiled_for_the_version_that_loads_it(interpreter: st
 
 
 def test_the_build_fits_into_lambda(built_for: str) -> None:
-    size = sum(path.stat().st_size for path in BUILD.rglob("*") if path.is_file())
+    assert built_for
+    assert built.size(BUILD) < UNZIPPED_LIMIT / 2
+
+
+CALLED = re.compile(r"\b(?:client|resource|create_client)\(\s*[\"']([\w-]+)")
+"""How code names a service of AWS. PynamoDB names its own."""
+LOAD = """
+import json, sys
+sys.path.insert(0, sys.argv[1])
+import boto3
+from pynamodb.connection import Connection
+clients = [boto3.client(name, region_name="eu-west-1") for name in sys.argv[2:]] + [Connection("eu-west-1").client]
+print(json.dumps({own.meta.service_model.service_name: len(own.meta.service_model.operation_names) for own in clients}))
+"""
+
+
+def called_services() -> set[str]:
+    """The services that the functions call, under boto3's names."""
+    sources = [path for folder in ("functions", "layers/common/inbound") for path in (ROOT / folder).rglob("*.py")]
+    named = {name for path in sources for name in CALLED.findall(path.read_text("utf-8"))}
+    return named | {"dynamodb"}
+
+
+def test_of_botocores_services_the_layer_ships_those_that_are_called(built_for: str) -> None:
+    models = [path for path in (LAYER / "botocore/data").glob("*/*") if path.is_dir()]
 
     assert built_for
-    assert size < UNZIPPED_LIMIT / 2
+    assert {"s3", "sqs"} < called_services()
+    assert sorted(path.parent.name for path in models) == sorted(called_services())
+
+
+def test_every_client_that_the_code_uses_loads_from_the_layer_alone(interpreter: str) -> None:
+    # PynamoDB makes the one of DynamoDB.
+    names = sorted(called_services() - {"dynamodb"})
+    command = [interpreter, "-I", "-S", "-c", LOAD, str(LAYER), *names]
+    keys = {"AWS_ACCESS_KEY_ID": "key", "AWS_SECRET_ACCESS_KEY": "secret"}
+
+    result = subprocess.run(command, env=keys, capture_output=True, text=True, check=False, timeout=50)
+
+    assert result.returncode == 0, result.stderr
+    operations: dict[str, int] = json.loads(result.stdout)
+    assert operations.keys() == called_services()
+    assert min(operations.values()) > 15
 
 
 def test_the_layer_holds_the_locked_versions(built_for: str) -> None:
