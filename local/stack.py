@@ -7,6 +7,7 @@ edge for CloudFront, a gateway for API Gateway. Handlers are told where they are
 from __future__ import annotations
 
 import fcntl
+import json
 import logging
 import os
 import signal
@@ -14,10 +15,10 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from types import FrameType
 from typing import IO, TYPE_CHECKING, cast
@@ -25,8 +26,8 @@ from urllib.parse import urlsplit
 
 from botocore.exceptions import BotoCoreError, ClientError
 
+from local import containers, event_sources, sample
 from local import environments as lambdas
-from local import event_sources
 from local import template as templates
 from local.cloud import ENDPOINT, Access, CloudError, Moto, provision
 from local.edge import Edge, readable_keys
@@ -49,10 +50,11 @@ from local.options import (
     make_media_token,
     options_from,
     secret_values,
+    with_keys_of_its_own,
 )
 from local.page import Page
 from local.pipes import Event, Relay, relays
-from local.server import PortTaken, Server, for_programs, serve
+from local.server import HOST, NoSuchAddress, PortTaken, Server, for_programs, serve
 from local.template import Function, Template
 
 if TYPE_CHECKING:
@@ -92,6 +94,8 @@ class Stack:
     relays: tuple[Relay, ...]
     meta: MetaSimulator
     moto: Moto | None
+    container_variables: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    """By function, for `sam local --env-vars`; nothing where AWS is in several places, which sam cannot be told."""
 
     @property
     def environment(self) -> dict[str, str]:
@@ -135,18 +139,20 @@ class _Later:
 class _Places:
     """The addresses of the local run, taken before anything answers there: each part has to know the others'."""
 
-    def __init__(self, api_port: int, edge_name: str | None = None) -> None:
+    def __init__(self, api_port: int, edge_name: str | None = None, listen: str | None = None) -> None:
         self._servers: list[Server] = []
         self.api, self.api_url = self._take(api_port)
         self.graph, self.graph_url = self._take()
+        # The Graph once more, for containers; without a door of theirs it is where it is.
+        self.door, self.door_url = self._take(host=listen) if listen else (_Later(), self.graph_url)
         self.page, self.page_url = self._take()
         self.edge, self.edge_url = self._take()
         if edge_name:
             self.edge_url = f"http://{edge_name}:{urlsplit(self.edge_url).port}"
 
-    def _take(self, port: int = 0) -> tuple[_Later, str]:
+    def _take(self, port: int = 0, host: str = HOST) -> tuple[_Later, str]:
         content = _Later()
-        server = serve(content, port)
+        server = serve(content, port, host)
         self._servers.append(server)
         return content, server.url
 
@@ -160,43 +166,46 @@ class _Places:
 def running_stack(options: Options | None = None) -> Iterator[Stack]:
     """Start everything, give the running system, and end everything.
 
-    Raises `local.server.PortTaken`, `CloudError`, `InvocationError` when a handler cannot be imported, and
-    botocore's errors when an emulator does not answer.
+    Raises `local.server.PortTaken` and `NoSuchAddress`, `CloudError`, `InvocationError` when a handler cannot be
+    imported, and botocore's errors when an emulator does not answer.
     """
-    options = options or Options()
+    options = with_keys_of_its_own(options or Options())
     with ExitStack() as closing:
-        places = _Places(options.api_port, options.parameters.get("EdgeDomain"))
+        places = _Places(options.api_port, options.parameters.get("EdgeDomain"), options.listen)
         closing.callback(places.close)
         _clear(options)
         lambdas.prepare()
-        access, moto = _find_cloud(options.access, closing)
+        access, moto = _find_cloud(options, closing)
         private_key, public_key = make_key_pair()
         template = _provisioned(options, places, access, private_key)
-        functions = closing.enter_context(_functions(template, places, access, options))
+        declared = _functions(template, places, options)
+        functions = closing.enter_context(Environments(declared, access.environment, logs=options.logs))
         stack = _assembled(options, places, access, template, functions, moto)
         _open(places, stack, public_key, own_graph=options.graph_url is None)
+        stack = replace(stack, container_variables=_for_containers(options, places, stack, declared))
         _warm(template, functions, background=options.background)
         closing.callback(places.close)  # before the rest ends, so that nobody is served by half a system
         if options.background:
             closing.enter_context(stack.background())
         if options.announcement:
-            closing.enter_context(_announced(stack, options.announcement))
+            closing.enter_context(_announced(stack, options.announcement, options.env_vars))
         yield stack
 
 
 def _clear(options: Options) -> None:
     """Remove what an earlier run left behind. Our port is ours now, so none is running any more."""
-    for path in (options.announcement, options.logs):
+    for path in (options.announcement, options.env_vars, options.logs):
         if path:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.unlink(missing_ok=True)
 
 
-def _find_cloud(access: Access, closing: ExitStack) -> tuple[Access, Moto | None]:
+def _find_cloud(options: Options, closing: ExitStack) -> tuple[Access, Moto | None]:
     """Give access to the user's own emulator, or to moto, started for what the user does not name."""
+    access = options.access
     if ENDPOINT in access.endpoints:
         return access, None
-    moto = Moto(STATE / "tmp")
+    moto = Moto(STATE / "tmp", containers.Door(options.listen, access.key_id) if options.listen else None)
     closing.callback(moto.close)
     moto.wait()
     return replace(access, endpoints={**access.endpoints, ENDPOINT: moto.url}), moto
@@ -219,15 +228,14 @@ def _provisioned(options: Options, places: _Places, access: Access, private_key:
     return template.with_physical({**physical, "Distribution.DomainName": edge})
 
 
-def _functions(template: Template, places: _Places, access: Access, options: Options) -> Environments:
+def _functions(template: Template, places: _Places, options: Options) -> list[Function]:
     def adapted(function: Function) -> Function:
         own = function.environment
         # The template's address of the edge is https, as CloudFront's is.
         edge = {"EDGE_URL": places.edge_url} if "EDGE_URL" in own else {}
         return replace(function, environment={**own, **edge, **options.variables})
 
-    declared = templates.functions(template).values()
-    return Environments(map(adapted, declared), access.environment, logs=options.logs)
+    return [adapted(function) for function in templates.functions(template).values()]
 
 
 def _assembled(
@@ -274,7 +282,21 @@ def _simulator(options: Options, places: _Places) -> MetaSimulator:
         display_phone_number=DISPLAY_PHONE_NUMBER,
     )
     meta.url, meta.webhook_url = places.graph_url, f"{places.api_url}/webhook"
+    meta.add_media(sample.CONTENT, sample.MIME_TYPE, media_id=sample.MEDIA_ID)
     return meta
+
+
+def _for_containers(
+    options: Options, places: _Places, stack: Stack, functions: Iterable[Function]
+) -> dict[str, dict[str, str]]:
+    """Give the variables of the functions in containers, which reach what is ours by another name."""
+    if stack.access.endpoints.keys() != {ENDPOINT}:
+        return {}
+    name, aws = containers.name_for_containers(options.listen), stack.access.endpoints[ENDPOINT]
+    outside = {places.graph_url: f"http://{name}:{urlsplit(places.door_url).port}"}
+    if stack.moto:
+        outside[aws] = f"http://{name}:{stack.moto.door_port or urlsplit(aws).port}"
+    return containers.variables(functions, aws, outside)
 
 
 def _open(places: _Places, stack: Stack, public_key: str, *, own_graph: bool) -> None:
@@ -299,6 +321,7 @@ def _open(places: _Places, stack: Stack, public_key: str, *, own_graph: bool) ->
     edge.url, page.url = stack.edge_url, stack.page_url
     page.heard = stack.events
     places.graph.app, places.edge.app, places.page.app = for_programs(stack.meta.app), edge.app, page.app
+    places.door.app = containers.for_graph_clients(for_programs(stack.meta.app))
     places.api.app = Gateway(templates.routes(template), templates.api_cors(template), stack.functions).app
 
 
@@ -313,23 +336,31 @@ def _warm(template: Template, functions: Environments, *, background: bool) -> N
 
 
 @contextmanager
-def _announced(stack: Stack, path: Path) -> Iterator[None]:
-    """Keep a file of KEY=VALUE lines while the system is ready. It appears whole, and disappears with us.
+def _announced(stack: Stack, path: Path, env_vars: Path | None) -> Iterator[None]:
+    """Keep a file of KEY=VALUE lines, and one for `sam local`, while the system is ready; they disappear with us.
 
-    A shell that waits for our end removes it: we could not when we are killed.
+    A shell that waits for our end removes them: we could not when we are killed.
     """
-    lines = "".join(f"{name}={value}\n" for name, value in sorted(stack.environment.items()))
-    draft = path.with_suffix(".draft")
-    draft.unlink(missing_ok=True)
-    draft.touch(mode=0o600)  # it holds a token for all numbers, and perhaps credentials of yours
-    draft.write_text(lines, "utf-8")
-    command = ["/bin/sh", "-c", 'cat >/dev/null; rm -f -- "$0"', str(path)]
+    texts = {path: "".join(f"{name}={value}\n" for name, value in sorted(stack.environment.items()))}
+    if env_vars and stack.container_variables:
+        texts = {env_vars: json.dumps(stack.container_variables, indent=2) + "\n", **texts}
+    command = ["/bin/sh", "-c", 'cat >/dev/null; rm -f -- "$@"', "sh", *map(str, texts)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True) as remover:
         try:
-            draft.replace(path)
+            for file, text in texts.items():
+                _appear(file, text)
             yield
         finally:
             cast("IO[bytes]", remover.stdin).close()
+
+
+def _appear(path: Path, text: str) -> None:
+    """Write a file that is there as a whole, or not at all, and that nobody else can read."""
+    draft = path.with_suffix(".draft")
+    draft.unlink(missing_ok=True)
+    draft.touch(mode=0o600)  # it holds a token for all numbers, and perhaps credentials of yours
+    draft.write_text(text, "utf-8")
+    draft.replace(path)
 
 
 # ---- As a program ----
@@ -348,6 +379,8 @@ def main(companion: Companion = nullcontext) -> int:
             return _run(options, stopping, companion)
     except PortTaken as error:
         problem = f"Port {error.port} is taken. Choose another one: API_PORT={error.port + 1} make run"
+    except NoSuchAddress as error:
+        problem = f"This machine has no address {error.host}: LISTEN must be one of its own, as ip address shows them"
     except InvocationError as error:
         problem = f"A handler does not start: {error}\nThe whole story is in {_shown(options.logs)}"
     except (BadSetting, CloudError, TemplateError, BotoCoreError, ClientError) as error:
@@ -360,11 +393,16 @@ def main(companion: Companion = nullcontext) -> int:
 
 @contextmanager
 def _with_files(options: Options) -> Iterator[Options]:
-    """Name this run's files: stack.env and handlers.log; with the port in their names while another run has those."""
+    """Name this run's files, stack.env and the others; with the port in their names while another run has those."""
     STATE.mkdir(parents=True, exist_ok=True)
     with (STATE / "stack.lock").open("w") as lock:
         tag = "" if _locked(lock) else f"-{options.api_port or os.getpid()}"
-        yield replace(options, announcement=STATE / f"stack{tag}.env", logs=STATE / f"handlers{tag}.log")
+        yield replace(
+            options,
+            announcement=STATE / f"stack{tag}.env",
+            env_vars=STATE / f"env-vars{tag}.json",
+            logs=STATE / f"handlers{tag}.log",
+        )
 
 
 def _locked(file: IO[str]) -> bool:
@@ -419,8 +457,15 @@ def _greeting(stack: Stack, options: Options, seconds: float) -> str:
 {_background(stack.template)}
   Next: open the simulator, {step}, and see it come back as an agent does.
   Addresses and credentials for scripts: {_shown(options.announcement)}   What the handlers log: {_shown(options.logs)}
-  Ctrl-C ends it.
+{_door(stack, options)}  Ctrl-C ends it.
 """
+
+
+def _door(stack: Stack, options: Options) -> str:
+    if not stack.container_variables:
+        return ""
+    reached = containers.name_for_containers(options.listen)
+    return f"  For sam local: {_shown(options.env_vars)}, whose containers reach all this as {reached}\n"
 
 
 def _background(template: Template) -> str:

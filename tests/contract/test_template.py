@@ -118,6 +118,13 @@ def test_every_handler_has_its_module_and_its_build_rule(name: str) -> None:
     assert re.search(rule, (ROOT / "functions/Makefile").read_text("utf-8"), re.MULTILINE)
 
 
+def test_a_deployed_function_asks_aws_although_sam_local_may_send_it_elsewhere() -> None:
+    shared = TEMPLATE.document["Globals"]["Function"]["Environment"]["Variables"]
+
+    assert shared["AWS_ENDPOINT_URL"] == {"Ref": "AWS::NoValue"}
+    assert [name for name, own in functions(TEMPLATE).items() if "AWS_ENDPOINT_URL" in own.environment] == []
+
+
 @EVERY_FUNCTION
 def test_a_function_is_given_exactly_the_variables_that_its_settings_read(name: str) -> None:
     environment = functions(TEMPLATE)[name].environment

@@ -12,11 +12,13 @@ from local.options import (
     GRAPH_TOKEN,
     MEDIA_TOKEN_SECRET,
     BadSetting,
+    Options,
     graph_parameters,
     make_key_pair,
     make_media_token,
     options_from,
     secret_values,
+    with_keys_of_its_own,
 )
 
 
@@ -32,7 +34,34 @@ def test_without_variables_port_8080_and_the_simulator_are_chosen() -> None:
 def test_empty_variables_count_as_absent() -> None:
     names = ("API_PORT", "GRAPH_URL", "GRAPH_TOKEN", "FORWARD_URL", "ALLOWED_ORIGINS", "AWS_ENDPOINT_URL", "AWS_REGION")
 
-    assert options_from(dict.fromkeys(names, "")) == options_from({})
+    assert options_from(dict.fromkeys((*names, "LISTEN"), "")) == options_from({})
+
+
+def test_beside_loopback_is_listened_where_it_is_asked_for_only() -> None:
+    assert options_from({}).listen is None
+    assert options_from({"LISTEN": "172.17.0.1"}).listen == "172.17.0.1"
+
+
+@pytest.mark.parametrize("text", ["docker0", "172.17.0", "172.17.0.1:80", "::1", " 172.17.0.1", "1"])
+def test_an_address_that_is_none_is_refused(text: str) -> None:
+    with pytest.raises(BadSetting, match="LISTEN"):
+        options_from({"LISTEN": text})
+
+
+def test_a_run_that_listens_beside_loopback_has_keys_that_nobody_knows() -> None:
+    first, second = (with_keys_of_its_own(Options(listen="172.17.0.1")) for _ in range(2))
+
+    assert len({Options().access.key_id, first.access.key_id, second.access.key_id}) == 3
+    assert len({GRAPH_TOKEN, first.graph_token, second.graph_token}) == 3
+    assert min(len(first.access.key_id), len(first.graph_token)) >= 32
+
+
+def test_keys_that_the_user_has_given_stay_and_so_do_those_of_loopback() -> None:
+    own = Access({"AWS_ENDPOINT_URL": "http://127.0.0.1:1"})
+    given = Options(listen="172.17.0.1", graph_token="theirs", access=own)
+
+    assert with_keys_of_its_own(given) == given
+    assert with_keys_of_its_own(Options()) == Options()
 
 
 @pytest.mark.parametrize("text", ["x", "-1", "65536", "80.5", "٨٠", " 80"])

@@ -1,5 +1,6 @@
 """The local run as a program, and as a library: real processes, real ports."""
 
+import json
 import os
 import signal
 import subprocess
@@ -115,7 +116,11 @@ def test_a_run_announces_itself_answers_and_ends_without_a_trace(
     checkout: Path, program: subprocess.Popen[str], name: str, whole_group: bool
 ) -> None:
     values = announced(checkout, program)
+    for_sam = json.loads((checkout / ".local" / "env-vars.json").read_text())
     assert (checkout / ".local" / "stack.env").stat().st_mode & 0o777 == 0o600
+    assert for_sam["WebhookFunction"]["TABLE_NAME"] == values["TABLE_NAME"]
+    own_host = values["AWS_ENDPOINT_URL"].replace("127.0.0.1", "host.docker.internal")
+    assert for_sam["WebhookFunction"]["AWS_ENDPOINT_URL"] == own_host
     handshake = {
         "hub.mode": "subscribe",
         "hub.verify_token": values["VERIFY_TOKEN"],
@@ -136,6 +141,7 @@ def test_a_run_announces_itself_answers_and_ends_without_a_trace(
     assert len(children) >= 4
     assert soon_ended(children)
     assert not (checkout / ".local" / "stack.env").exists()
+    assert not (checkout / ".local" / "env-vars.json").exists()
     assert (checkout / ".local" / "handlers.log").exists()
 
 
@@ -248,6 +254,8 @@ def test_a_second_run_beside_the_first_has_files_of_its_own(checkout: Path, prog
         ({"GRAPH_URL": "http://127.0.0.1:1/v26.0"}, "GRAPH_URL must be an origin"),
         ({"AWS_ENDPOINT_URL": "http://127.0.0.1:1"}, "Could not connect to the endpoint URL"),
         ({"AWS_ENDPOINT_URL": "nonsense"}, "AWS_ENDPOINT_URL must be an origin"),
+        ({"LISTEN": "nowhere"}, "LISTEN must be an IPv4 address"),
+        ({"LISTEN": "240.0.0.1"}, "This machine has no address 240.0.0.1"),
     ],
 )
 def test_what_cannot_work_is_said_in_one_line(checkout: Path, variables: dict[str, str], message: str) -> None:

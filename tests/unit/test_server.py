@@ -7,7 +7,7 @@ import pytest
 import requests
 from werkzeug.wrappers import Request, Response
 
-from local.server import DRAIN_BYTES, PortTaken, Server, for_programs, serve
+from local.server import DRAIN_BYTES, NoSuchAddress, PortTaken, Server, for_programs, serve
 
 
 @Request.application
@@ -152,3 +152,14 @@ def test_closing_drops_open_connections_and_frees_the_port() -> None:
     connection.close()
     with serve(application, server.port) as again:
         assert requests.get(again.url, timeout=5).content == b"empty"
+
+
+def test_an_address_of_another_machine_is_named() -> None:
+    with pytest.raises(NoSuchAddress, match=r"240\.0\.0\.1"):
+        serve(application, host="240.0.0.1")
+
+
+def test_who_listens_everywhere_is_found_at_home() -> None:
+    with serve(application, host="0.0.0.0") as server:  # noqa: S104  (that is what is tried)
+        assert server.url == f"http://127.0.0.1:{server.port}"
+        assert requests.get(server.url, timeout=5).text == "empty"
