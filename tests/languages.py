@@ -10,3 +10,10 @@ def packages() -> Path:
     found = list(ROOT.glob(".venv-languages/lib/python*/site-packages"))
     assert found, "There is no Node.js and no PostgreSQL for these tests yet: make languages"
     return found[0]
+
+
+def node_modules() -> Path:
+    """Give the folder of what npm has installed: TypeScript, and the types of React."""
+    found = ROOT / ".venv-languages" / "node_modules"
+    assert found.is_dir(), "There is no TypeScript for these tests yet: make languages"
+    return found
