@@ -7,9 +7,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import pytest
+from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import BrowserContext, ConsoleMessage, Locator, Page, ViewportSize, expect
 
 from local.panel import CONTACTS, GROUPS
+from tests.browser.pictures import picture
 from tests.builders import SAMPLES, Json
 from tests.integration.system import System
 
@@ -284,6 +286,50 @@ def test_the_panel_fits_and_is_used_by_keyboard_alone(panel: Panel, system: Syst
         panel.choose(str(kind.get_attribute("value")))
         assert not panel.scrolls_sideways()
     assert page.locator("#posts img").count() == 0
+
+
+def test_it_can_be_used_by_everybody_and_its_picture_is_taken(panel: Panel, system: System) -> None:
+    page = panel.page
+    panel.choice("Customer").select_option(label="Zoë Brandt (number, user id)")
+    panel.choose("text")
+    panel.text("Text").fill("Hello! Is the 14:30 tour still free?")
+    panel.sent()
+    panel.choose("location")
+    panel.sent()
+    page.get_by_label("the business (echo)").check()
+    panel.choose("text")
+    panel.text("Text").fill("It is. Here is where we meet.")
+    panel.sent()
+    panel.choose("status")
+    panel.choice("Status").select_option("read")
+    panel.sent()
+    panel.choice("Customer").select_option(label="Ana Silva (number)")
+    post = panel.send_file("photo.jpg", "image", Caption="Look at this")
+    system.bytes_of(stored(system, panel.items(post))["message_id"])
+    expect(post.locator(".item")).to_have_count(2)
+    page.get_by_text("What other systems hear").click()
+
+    axe = Axe()
+    for kind in page.locator("#kind option").all():
+        panel.choose(str(kind.get_attribute("value")))
+        assert violations(axe, page) == {}
+    page.emulate_media(color_scheme="dark")
+    assert violations(axe, page) == {}
+    page.emulate_media(color_scheme="light")
+    page.set_viewport_size(NARROW)
+    assert violations(axe, page) == {}
+    page.set_viewport_size(WIDE)
+    panel.choose("image")
+    page.evaluate("scrollTo(0, 0)")
+    picture(page, "simulator")
+    page.locator("#posts-title").evaluate("title => { title.style.color = 'var(--line)'; }")
+    assert violations(axe, page).keys() == {"color-contrast"}
+
+
+def violations(axe: Axe, page: Page) -> dict[str, list[str]]:
+    """Give what axe finds: the rule, and the nodes that break it."""
+    found = axe.run(page).response["violations"]
+    return {broken["id"]: [node["html"] for node in broken["nodes"]] for broken in found}
 
 
 def test_a_refused_form_and_a_dead_simulator_are_said(panel: Panel) -> None:
