@@ -3,6 +3,8 @@
 Graph: `GET /{version}/{media_id}?phone_number_id=` describes a media, `GET <its url>` gives the bytes. Both
 want the access token, the second also a User-Agent, and its URL dies after five minutes.
 https://developers.facebook.com/documentation/business-messaging/whatsapp/business-phone-numbers/media
+`GET /{version}/{phone_number_id}` describes a number that the token may see, and `GET /{version}/debug_token` a token.
+Both meet the faults of *resolve*, under the number's id, and under "debug_token".
 
 For tests and the simulator page, over HTTP (and the same in Python):
 
@@ -50,6 +52,7 @@ from local.faults import (
     token_refused,
 )
 from local.notifications import Delivery, Number
+from local.options import APP_ID
 from local.outgoing import DEFAULT_TYPES, WITH_FILE, Outgoing, Told, Written, hash_as_sent, payload, written
 from local.posts import Post, Posts
 
@@ -61,6 +64,9 @@ REMEMBERED = 20_000
 """Requests kept for assertions; older ones are forgotten."""
 CONCURRENT_POSTS = 10
 """Webhooks on their way at once; Meta waits for no answer before it sends the next."""
+DEBUG_TOKEN = "debug_token"  # noqa: S105  (the name of an address)
+SCOPES = ("whatsapp_business_management", "whatsapp_business_messaging")
+"""What a token for WhatsApp has the permission to."""
 MAX_UPLOAD = 100 * 1024 * 1024
 """Bytes: Meta's own limit for media in messages."""
 
@@ -77,6 +83,7 @@ class _Version(BaseConverter):
 _ROUTES = Map(
     [
         Rule(_DOWNLOADS, endpoint="download", methods=["GET"]),
+        Rule("/<version:version>/debug_token", endpoint="debug_token", methods=["GET"]),
         Rule("/<version:version>/<media_id>", endpoint="resolve", methods=["GET"]),
         Rule("/simulator/media", endpoint="upload", methods=["POST"]),
         Rule("/simulator/media/<media_id>", endpoint="forget", methods=["DELETE"]),
@@ -109,6 +116,19 @@ class Media:
     def blocks(self) -> Iterator[bytes]:
         """Give the bytes, block by block, whatever the size."""
         return _blocks(self.content, self.size)
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """An access token: the numbers that it may see (None: all), its end in Unix seconds (0: none), its permissions."""
+
+    phone_number_ids: frozenset[str] | None = None
+    expires_at: int = 0
+    scopes: tuple[str, ...] = SCOPES
+
+    def sees(self, phone_number_id: str) -> bool:
+        """Tell whether it may see a number, and what belongs to it."""
+        return self.phone_number_ids is None or phone_number_id in self.phone_number_ids
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,6 +173,7 @@ class MetaSimulator:
         phone_number_id: str,
         waba_id: str,
         display_phone_number: str,
+        app_id: str = APP_ID,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self.url = ""
@@ -163,8 +184,9 @@ class MetaSimulator:
         self.faults = Faults()
         self.posts = Posts()
         self.app = _Request.application(self._answer)
+        self._app_id = app_id
         self._app_secret = app_secret
-        self._tokens: dict[str, frozenset[str] | None] = {token: None}
+        self._tokens: dict[str, Token] = {token: Token()}
         self._clock = clock
         self._url_key = secrets.token_bytes(32)
         self._media: dict[str, Media] = {}
@@ -210,9 +232,16 @@ class MetaSimulator:
         """Forget all media; tell how many."""
         return sum(self.forget_media(media_id) for media_id in list(self._media))
 
-    def accept_token(self, token: str, phone_number_ids: frozenset[str] | None = None) -> None:
-        """Accept another access token: for media of these numbers, or of all."""
-        self._tokens[token] = phone_number_ids
+    def accept_token(
+        self,
+        token: str,
+        phone_number_ids: frozenset[str] | None = None,
+        *,
+        expires_at: int = 0,
+        scopes: tuple[str, ...] = SCOPES,
+    ) -> None:
+        """Accept another access token: for media of these numbers, or of all; until it ends, if it does."""
+        self._tokens[token] = Token(phone_number_ids, expires_at, scopes)
 
     def revoke_token(self, token: str) -> None:
         """Refuse a token from now on (190)."""
@@ -308,7 +337,7 @@ class MetaSimulator:
         return _response(answer)
 
     def _resolve(self, request: Request, media_id: str, **_: str) -> Answer:
-        answer = self._token_problem(request) or self._description(request, media_id)
+        answer = self._token_problem(request) or self._number(request, media_id) or self._description(request, media_id)
         return self._bent(request, "resolve", media_id, answer)
 
     def _download(self, request: Request) -> Answer:
@@ -324,15 +353,51 @@ class MetaSimulator:
         return answer
 
     def _token_problem(self, request: Request) -> Answer | None:
-        return None if _bearer(request) in self._tokens else token_refused()
+        return None if self._good(_bearer(request)) else token_refused()
+
+    def _good(self, token: str) -> Token | None:
+        """Give an accepted token, unless it has ended."""
+        known = self._tokens.get(token)
+        return known if known and not 0 < known.expires_at <= self._clock() else None
 
     def _visible(self, request: Request, media_id: str) -> Media | None:
         """Give the media if Graph still has it and the token may see it."""
         media = self._media.get(media_id)
         if media is None or self._clock() - media.created >= self.media_life:
             return None
-        numbers = self._tokens.get(_bearer(request))
-        return media if numbers is None or media.phone_number_id in numbers else None
+        token = self._good(_bearer(request))
+        return media if token and token.sees(media.phone_number_id) else None
+
+    def _number(self, request: Request, phone_number_id: str) -> Answer | None:
+        """Describe the business number, if that is what was asked for and the token may see it."""
+        token, own = self._good(_bearer(request)), self.number
+        if phone_number_id != own.phone_number_id or not token or not token.sees(phone_number_id):
+            return None
+        described = {"verified_name": "Local", "display_phone_number": own.display_phone_number, "id": phone_number_id}
+        return Answer.json(_OK, described)
+
+    def _debug_token(self, request: Request, **_: str) -> Answer:
+        """https://developers.facebook.com/docs/graph-api/reference/debug_token."""
+        by, token = _bearer(request), request.args.get("input_token", "")
+        is_ours = by == f"{self._app_id}|{self._app_secret}" or self._good(by) is not None
+        answer = Answer.json(_OK, {"data": self._told_of(token)}) if is_ours else token_refused()
+        return self._bent(request, "resolve", DEBUG_TOKEN, answer)
+
+    def _told_of(self, token: str) -> dict[str, Any]:
+        known = self._tokens.get(token)
+        if known is None:
+            refused = {"code": 190, "message": "The access token could not be decrypted"}
+            return {"error": refused, "is_valid": False, "scopes": []}
+        told = {
+            "app_id": self._app_id,
+            "type": "SYSTEM_USER",
+            "application": "Local",
+            "expires_at": known.expires_at,
+            "is_valid": self._good(token) is not None,
+            "scopes": list(known.scopes),
+        }
+        ended = {"code": 190, "message": "Error validating access token: Session has expired", "subcode": 463}
+        return told if told["is_valid"] else {"error": ended, **told}
 
     def _description(self, request: Request, media_id: str) -> Answer:
         media = self._visible(request, media_id)
@@ -360,7 +425,7 @@ class MetaSimulator:
     def _download_problem(self, request: Request) -> Answer | None:
         if not request.headers.get("User-Agent"):
             return html_page(400, "Unsupported client")
-        if _bearer(request) not in self._tokens:
+        if not self._good(_bearer(request)):
             return html_page(401, "Unauthorized")
         expiry, given = request.args.get("ext", ""), request.args.get("hash", "")
         genuine = hmac.compare_digest(given.encode(), self._url_hash(request.args.get("mid", ""), expiry).encode())

@@ -81,6 +81,8 @@ class Stack:
     dead_letter_queue_url: str
     event_bus_name: str
     apps_secret_id: str
+    graph_secret_id: str
+    graph_version: str
     retention_days: str
     app_secret: str
     verify_token: str
@@ -257,6 +259,8 @@ def _assembled(
         dead_letter_queue_url=template.resolve({"Ref": "FetchDeadLetterQueue"}),
         event_bus_name=template.resolve(template.document["Outputs"]["EventBusName"]["Value"]),
         apps_secret_id=template.resolve({"Ref": "AppsSecret"}),
+        graph_secret_id=template.resolve({"Ref": "GraphSecret"}),
+        graph_version=str(template.parameter("GraphVersion")),
         retention_days=str(template.parameter("RetentionDays")),
         app_secret=APP_SECRET,
         verify_token=VERIFY_TOKEN,

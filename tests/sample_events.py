@@ -39,6 +39,7 @@ OUTCOMES: dict[str, tuple[str, Check]] = {
     "forward-batch": ("ForwardFunction", all_done),
     "prefetch-batch": ("PrefetchFunction", all_done),
     "sweep-schedule": ("SweepFunction", lambda answer: answer["waits"] >= 0),
+    "expiry-schedule": ("ExpiryFunction", lambda answer: answer["checked"] >= 1),
     "signing-key-create": ("SigningKeyFunction", nothing),
 }
 

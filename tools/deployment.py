@@ -51,8 +51,21 @@ class NoDeployment(Exception):
 
 
 @dataclass(frozen=True, slots=True)
+class MetaSide:
+    """What a deployment and Meta know of each other: Meta's Graph, the secret of its tokens, our callback URL."""
+
+    graph_url: str
+    graph_version: str
+    graph_secret_id: str
+    webhook_url: str
+
+
+@dataclass(frozen=True, slots=True)
 class Deployment:
-    """The resources of a deployment. A local one has no distribution; `apps_secret_id` is None where unknown."""
+    """The resources of a deployment. A local one has no distribution.
+
+    `apps_secret_id` and `meta` are None where the deployment, of an older version, does not tell.
+    """
 
     table_name: str
     bucket_name: str
@@ -61,6 +74,7 @@ class Deployment:
     distribution_id: str | None
     apps_secret_id: str | None
     retention_days: int
+    meta: MetaSide | None = None
 
     @overload
     def client(self, service: Literal["cloudfront"]) -> "CloudFrontClient": ...
@@ -162,7 +176,18 @@ def stack_deployment(name: str, outputs: Mapping[str, str], parameters: Mapping[
         distribution_id=outputs.get("DistributionId"),
         apps_secret_id=outputs.get("AppsSecretArn"),
         retention_days=int(retention),
+        meta=_meta_side(
+            parameters.get("GraphUrl"),
+            parameters.get("GraphVersion"),
+            outputs.get("GraphSecretArn"),
+            outputs.get("WebhookUrl"),
+        ),
     )
+
+
+def _meta_side(*values: str | None) -> MetaSide | None:
+    known = [value for value in values if value]
+    return MetaSide(*known) if len(known) == len(values) else None
 
 
 # --- the local run ---------------------------------------------------------------------------------------------
@@ -189,6 +214,12 @@ def _local(path: Path) -> Deployment:
         distribution_id=None,
         apps_secret_id=variables.get("APPS_SECRET_ID"),
         retention_days=int(variables["RETENTION_DAYS"]),
+        meta=_meta_side(
+            variables.get("GRAPH_URL"),
+            variables.get("GRAPH_VERSION"),
+            variables.get("GRAPH_SECRET_ID"),
+            f"{variables['API_URL']}/webhook" if "API_URL" in variables else None,
+        ),
     )
 
 

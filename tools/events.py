@@ -57,11 +57,12 @@ def events(moment: int) -> Iterator[tuple[str, Event]]:
     parcel = packed(parcel_of(body, _signed(body) | JSON))
     yield "forward-batch", {"Records": [_record(moment, "forward", parcel)]}
     yield "prefetch-batch", {"Records": [_job(moment, MESSAGE_ID), _job(moment, "unknown")]}
-    yield "sweep-schedule", _scheduled(moment)
+    yield "sweep-schedule", _scheduled(moment, "sweep")
+    yield "expiry-schedule", _scheduled(moment, "expiry")
     yield "signing-key-create", _created()
 
 
-def _scheduled(moment: int) -> Event:
+def _scheduled(moment: int, rule: str) -> Event:
     """https://docs.aws.amazon.com/AmazonEventBridge/latest/userguide/eb-run-lambda-schedule.html."""
     return {
         "version": "0",
@@ -71,7 +72,7 @@ def _scheduled(moment: int) -> Event:
         "account": "123456789012",
         "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(moment)),
         "region": "us-east-1",
-        "resources": ["arn:aws:events:us-east-1:123456789012:rule/sweep"],
+        "resources": [f"arn:aws:events:us-east-1:123456789012:rule/{rule}"],
         "detail": {},
     }
 

@@ -61,6 +61,8 @@ def deliver(
         if media is None or (asked.retry and not desk.fetcher().cache.exists(str(media.s3_key))):
             metrics.add_metric("CacheMiss", "Count", 1)
             media = ensure_cached(found, desk, patience)
+        else:
+            metrics.add_metric("CacheHit", "Count", 1)
     except MediaError as error:
         error.media = None if isinstance(error, NoMedia) else described(found.message, found.media)
         raise

@@ -57,7 +57,8 @@ class Fetcher:
     def connected(cls, settings: "FetchSettings", credentials: CachedSecret[GraphCredentials]) -> "Fetcher":
         """Make one from a function's settings."""
         cache = Cache(clients.s3(), settings.bucket_name)
-        return cls(Graph(settings), credentials, cache, settings.max_media_bytes)
+        graph = Graph(settings.graph_url, settings.graph_version, settings.media_hosts)
+        return cls(graph, credentials, cache, settings.max_media_bytes)
 
     def fetch(self, attempt: Attempt) -> Stored:
         """Bring the media into S3, with three quick tries for what is transient, inside the time left.

@@ -1,4 +1,4 @@
-"""Meta's Graph API: a media id → a location → the bytes. Redirects are followed by hand, the token stays on the list.
+"""Meta's Graph API: a media id → a location → the bytes; and what it says of a token. The token stays on the list.
 
 https://developers.facebook.com/documentation/business-messaging/whatsapp/business-phone-numbers/media
 """
@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from threading import Timer
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import quote
 
 import requests
@@ -15,12 +15,10 @@ import urllib3
 
 from inbound.errors import AccessTokenInvalid, GraphTimeout, GraphUnavailable, MediaUrlDead
 from inbound.outbound import NETWORK_FAULTS, Session
-from media_proxy import graph_errors, hosts
+from media_proxy import graph_errors, hosts, token_state
 from media_proxy.deadline import Deadline
 from media_proxy.graph_errors import Located
-
-if TYPE_CHECKING:
-    from inbound.config import FetchSettings
+from media_proxy.token_state import TokenState
 
 CONNECT_TIMEOUT, READ_TIMEOUT = 3.0, 8.0  # seconds
 LARGEST_ANSWER = 64 * 1024  # of JSON; a location has some 500 bytes
@@ -32,11 +30,14 @@ DEAD = frozenset({400, 401, 403, 404, 410})
 
 
 class Graph:
-    """A session with Graph: keeps connections open between requests."""
+    """A session with a version of Graph: keeps connections open between requests.
 
-    def __init__(self, settings: "FetchSettings") -> None:
-        self._base = f"{settings.graph_url}/{settings.graph_version}"
-        self._allowed = settings.media_hosts
+    `media_hosts` may be sent the token to download media; without any, nothing is downloaded.
+    """
+
+    def __init__(self, graph_url: str, version: str, media_hosts: tuple[str, ...] = ()) -> None:
+        self._base = f"{graph_url}/{version}"
+        self._allowed = media_hosts
         self._session = Session()
 
     def locate(self, media_id: str, phone_number_id: str, token: str, deadline: Deadline) -> Located:
@@ -45,6 +46,27 @@ class Graph:
         with self._get(url, token, deadline) as response:
             body = b"".join(_limited(_chunks(response, deadline)))
             return graph_errors.located(response.status_code, response.headers, body, time.time())
+
+    def token_state(self, token: str, asker: str, deadline: Deadline) -> TokenState:
+        """Ask what Graph knows of a token. Raises `MediaError` when it does not answer, or not this asker.
+
+        `asker` is a token of the same app: the token itself, or the app's own, `<app id>|<app secret>`.
+        https://developers.facebook.com/docs/graph-api/reference/debug_token
+        """
+        url = f"{self._base}/debug_token?input_token={quote(token, safe='')}"
+        with self._get(url, asker, deadline) as response:
+            body = b"".join(_limited(_chunks(response, deadline)))
+            return token_state.read(response.status_code, response.headers, body, time.time())
+
+    def sees(self, phone_number_id: str, token: str, deadline: Deadline) -> None:
+        """Look whether the token may see a business number (digits). Raises `MediaError` when it may not.
+
+        https://developers.facebook.com/documentation/business-messaging/whatsapp/business-phone-numbers/phone-numbers
+        """
+        with self._get(f"{self._base}/{phone_number_id}", token, deadline) as response:
+            body = b"".join(_limited(_chunks(response, deadline)))
+            if response.status_code != 200:
+                raise graph_errors.error_of(response.status_code, response.headers, body, time.time())
 
     @contextmanager
     def download(self, place: Located, token: str, deadline: Deadline) -> Iterator[Iterator[bytes]]:

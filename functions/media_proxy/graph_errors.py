@@ -54,7 +54,7 @@ def located(status: int, headers: Mapping[str, str], body: bytes, now: float) ->
     """
     if status != 200:
         raise error_of(status, headers, body, now)
-    answer = _json(body)
+    answer = json_object(body)
     if "error" in answer:
         raise error_of(status, headers, body, now)
     url = answer.get("url")
@@ -71,9 +71,9 @@ def located(status: int, headers: Mapping[str, str], body: bytes, now: float) ->
 
 def error_of(status: int, headers: Mapping[str, str], body: bytes, now: float) -> MediaError:
     """Give the error that a Graph answer stands for. `now` is Unix seconds; header names in any case."""
-    error = _json(body).get("error")
+    error = json_object(body).get("error")
     fields: Mapping[str, Any] = error if isinstance(error, dict) else {}
-    code, subcode = _integer(fields.get("code")), _integer(fields.get("error_subcode"))
+    code, subcode = integer(fields.get("code")), integer(fields.get("error_subcode"))
     trace = fields.get("fbtrace_id")
     known = _by_code(code, subcode) or _by_status(status, transient=fields.get("is_transient") is True)
     facts: Any = {
@@ -90,9 +90,9 @@ def error_of(status: int, headers: Mapping[str, str], body: bytes, now: float) -
 
 def has_known_code(body: bytes) -> bool:
     """Tell whether an answer's body is Graph's own error with a code whose meaning is known."""
-    error = _json(body).get("error")
+    error = json_object(body).get("error")
     fields: Mapping[str, Any] = error if isinstance(error, dict) else {}
-    return _by_code(_integer(fields.get("code")), _integer(fields.get("error_subcode"))) is not None
+    return _by_code(integer(fields.get("code")), integer(fields.get("error_subcode"))) is not None
 
 
 def retry_after(headers: Mapping[str, str], now: float) -> int | None:
@@ -138,7 +138,8 @@ def _sentence(error: type[MediaError], status: int, code: int | None) -> str:
     return said + hint.get(error, "")
 
 
-def _json(body: bytes) -> Mapping[str, Any]:
+def json_object(body: bytes) -> Mapping[str, Any]:
+    """Read a JSON object; what is none is an empty one."""
     try:
         answer = json.loads(body)
     except (ValueError, RecursionError):
@@ -146,27 +147,28 @@ def _json(body: bytes) -> Mapping[str, Any]:
     return answer if isinstance(answer, dict) else {}
 
 
-def _integer(value: object) -> int | None:
+def integer(value: object) -> int | None:
+    """Give a whole number, also where Graph writes it as a text; None for anything else."""
     if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) < 12:
         return int(value)
     return value if isinstance(value, int) and not isinstance(value, bool) else None
 
 
 def _size(value: object) -> int | None:
-    size = _integer(value)
+    size = integer(value)
     return size if size is not None and size >= 0 else None
 
 
 def _regain(value: str) -> float | None:
     """Read `estimated_time_to_regain_access`, which is in minutes."""
-    usages = _json(value.encode("utf-8", "surrogatepass"))
+    usages = json_object(value.encode("utf-8", "surrogatepass"))
     minutes = [
         waits
         for entries in usages.values()
         if isinstance(entries, list)
         for entry in entries
         if isinstance(entry, dict)
-        and (waits := _integer(entry.get("estimated_time_to_regain_access"))) is not None
+        and (waits := integer(entry.get("estimated_time_to_regain_access"))) is not None
         and waits > 0
     ]
     return min(max(minutes), LONGEST_WAIT) * 60.0 if minutes else None

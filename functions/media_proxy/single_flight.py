@@ -104,6 +104,7 @@ def attempted(found: Found, desk: Desk, patience: Patience) -> Media | None:
     if fence is None:
         return None
     held = Lease(fence, lambda own: renewed(message, own, desk), desk.clock)
+    began = time.monotonic()
     try:
         with noted(found, fence, desk):
             stored = desk.fetcher().fetch(Attempt(message, source, held, patience.deadline, patience.largest))
@@ -121,10 +122,17 @@ def attempted(found: Found, desk: Desk, patience: Patience) -> Media | None:
         return None
     if fence > 1:
         tidy(message, fence, desk)
-    metrics.add_metric("MediaFetched", "Count", 1)
-    metrics.add_metric(f"Source_{source.name}", "Count", 1)
+    count(source, stored.size, time.monotonic() - began)
     logger.info("media_ready", message_id=message.message_id, source=source.name, size=stored.size)
     return media
+
+
+def count(source: "Source", size: int, seconds: float) -> None:
+    """Publish that a medium was brought: from which source, how large, and how long that took."""
+    metrics.add_metric("MediaFetched", "Count", 1)
+    metrics.add_metric(f"Source_{source.name}", "Count", 1)
+    metrics.add_metric("FetchedBytes", "Bytes", size)
+    metrics.add_metric("FetchDuration", "Milliseconds", seconds * 1000)
 
 
 def renewed(message: "Message", fence: int, desk: Desk) -> bool:

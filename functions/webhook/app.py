@@ -122,6 +122,9 @@ def count(records: binding.Permitted) -> None:
     """Publish what was stored, and what Meta sent without a media id."""
     kinds = Counter(record.model for record in records.kept)
     metrics.add_metric("Messages", MetricUnit.Count, kinds["Message"])
+    types = Counter(payload.counted_type(record) for record in records.kept if record.model == "Message")
+    for name, stored in types.items():
+        metrics.add_metric(f"Stored_{name}", MetricUnit.Count, stored)
     metrics.add_metric("Statuses", MetricUnit.Count, kinds["Status"])
     metrics.add_metric("Events", MetricUnit.Count, kinds["Event"])
     if records.foreign:

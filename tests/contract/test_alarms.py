@@ -1,38 +1,29 @@
 """An alarm that watches a metric which nobody publishes would be silent for ever."""
 
-import re
 from typing import Any
 
 import pytest
 
-from inbound.problems import TABLE
 from local.template import functions, load
-from media_proxy.success import counted
-from tests.contract.test_template import FORWARD, PHYSICAL, ROOT
+from tests.contract.test_template import FORWARD, PHYSICAL
+from tests.published_metrics import published
 
 TEMPLATE = load({"ForwardUrl": FORWARD, "Events": "on"}, PHYSICAL)
 ALARMS: dict[str, dict[str, Any]] = TEMPLATE.of_type("AWS::CloudWatch::Alarm")
 EVERY_ALARM = pytest.mark.parametrize("name", sorted(ALARMS))
 SERVICES = {own.environment["POWERTOOLS_SERVICE_NAME"]: own for own in functions(TEMPLATE).values()}
-OURS = "WhatsAppMedia"
+OURS = "WhatsAppMedia/media"
 
 
 def metrics_of(alarm: dict[str, Any]) -> list[dict[str, Any]]:
-    """Give what an alarm watches: namespace, name and dimensions."""
-    if "Metrics" not in alarm:
-        return [alarm]
-    return [one["MetricStat"]["Metric"] for one in alarm["Metrics"] if "MetricStat" in one]
+    """Give what an alarm watches: namespace (as it is in the stack), name and dimensions."""
+    watched = [alarm] if "Metrics" not in alarm else [own["Metric"] for own in statistics(alarm)]
+    return [{**metric, "Namespace": TEMPLATE.resolve(metric["Namespace"])} for metric in watched]
 
 
-def published() -> set[str]:
-    """Give the names of all metrics that the functions add, those with a code in their name written out."""
-    code = [path for folder in ("functions", "layers/common/inbound") for path in (ROOT / folder).rglob("*.py")]
-    sources = "".join(path.read_text("utf-8") for path in code)
-    names = set(re.findall(r'add_metric\(\s*"(\w+)"', sources))
-    names |= {name for error in TABLE for name in counted(error())} | {"MediaServed", "MediaPending"}
-    names |= set(re.findall(r'"(Media\w+)" if why\.by_us else "(Media\w+)"', sources)[0])
-    codes = {error.code for error in TABLE}
-    return names | {f"{prefix}_{code}" for prefix in ("Failed", "Answered") for code in codes}
+def statistics(alarm: dict[str, Any]) -> list[dict[str, Any]]:
+    """Give what an alarm over several metrics calculates with."""
+    return [one["MetricStat"] for one in alarm["Metrics"] if "MetricStat" in one]
 
 
 @EVERY_ALARM
@@ -54,11 +45,33 @@ def test_an_alarm_tells_what_is_wrong_and_reaches_the_topic_when_there_is_one(na
     assert topic.resolve(alarm["AlarmActions"]) == ["arn:aws:sns:eu-west-1:123456789012:alarms"]
 
 
-@EVERY_ALARM
-def test_the_operators_page_says_what_to_do(name: str) -> None:
-    page = (ROOT / "docs" / "operate.md").read_text("utf-8")
+def test_the_functions_publish_where_the_alarms_look_and_nobody_else_does() -> None:
+    spaces = {own.environment["POWERTOOLS_METRICS_NAMESPACE"] for own in SERVICES.values()}
 
-    assert f"| `{name}` |" in page
+    assert spaces == {OURS}
+    assert TEMPLATE.resolve({"Fn::Sub": "WhatsAppMedia/${AWS::StackName}"}) == OURS
+
+
+@EVERY_ALARM
+def test_an_alarm_looks_at_our_metrics_or_aws_own(name: str) -> None:
+    for metric in metrics_of(ALARMS[name]):
+        assert metric["Namespace"] == OURS or metric["Namespace"].startswith("AWS/")
+
+
+def test_what_ends_is_an_alarm_weeks_before() -> None:
+    token, version, check = (ALARMS[name] for name in ("TokenExpiryAlarm", "GraphVersionAlarm", "TokenCheckAlarm"))
+
+    for alarm, metric, days in ((token, "TokenDaysLeft", 14), (version, "GraphVersionDaysLeft", 90)):
+        assert (alarm["MetricName"], alarm["Statistic"], alarm["Threshold"]) == (metric, "Minimum", days)
+        assert alarm["ComparisonOperator"] == "LessThanThreshold"
+        # One number a day: a day without one says nothing.
+        assert (alarm["Period"], alarm["EvaluationPeriods"], alarm["TreatMissingData"]) == (86400, 1, "ignore")
+    # Lambda tries again twice: only the third failure of a day is over the threshold.
+    tries = (
+        1 + TEMPLATE.document["Resources"]["ExpiryFunction"]["Properties"]["EventInvokeConfig"]["MaximumRetryAttempts"]
+    )
+    assert (check["Threshold"], check["ComparisonOperator"]) == (tries - 1, "GreaterThanThreshold")
+    assert check["Dimensions"] == [{"Name": "FunctionName", "Value": {"Ref": "ExpiryFunction"}}]
 
 
 def test_a_sweeper_that_does_not_run_is_an_alarm() -> None:

@@ -13,6 +13,7 @@ from pydantic import ValidationError
 from inbound.config import (
     FetchSettings,
     ForwardSettings,
+    GraphSettings,
     MediaSettings,
     ProxySettings,
     Settings,
@@ -39,17 +40,22 @@ PHYSICAL = {
     "Bucket.Arn": "arn:aws:s3:::bucket",
     "Distribution": "E1",
     "Distribution.DomainName": "d1.cloudfront.net",
+    "Dashboard": "media-eu-west-1",
     "EventBus": "media",
     "EventBus.Arn": "arn:bus",
     "EventDeadLetterQueue": "https://sqs/dead-events",
     "EventDeadLetterQueue.Arn": "arn:dead-events",
     "EventDeadLetterQueue.QueueName": "dead-events",
     "EventPipeRole.Arn": "arn:role:pipe",
+    "ExpiryFunction": "media-ExpiryFunction-1",
+    "ExpiryLog.Arn": "arn:log:expiry",
     "FetchDeadLetterQueue": "https://sqs/dead",
+    "FetchDeadLetterQueue.QueueName": "dead",
     "FetchDeadLetterQueue.Arn": "arn:dead",
     "FetchPolicy": "arn:fetch",
     "FetchQueue": "https://sqs/fetch",
     "FetchQueue.Arn": "arn:queue",
+    "FetchQueue.QueueName": "media-fetch",
     "ForwardDeadLetterQueue": "https://sqs/not-taken",
     "ForwardDeadLetterQueue.Arn": "arn:not-taken",
     "ForwardLog.Arn": "arn:log:forward",
@@ -57,17 +63,24 @@ PHYSICAL = {
     "ForwardQueue.Arn": "arn:forward",
     "ForwardingPolicy": "arn:forwarding",
     "GraphSecret": "arn:graph",
+    "HttpApi": "api",
+    "HttpApi.ApiEndpoint": "https://api.execute-api.eu-west-1.amazonaws.com",
     "HttpApiLog.Arn": "arn:log:api",
+    "MediaProxyFunction": "media-MediaProxyFunction-1",
     "MediaProxyLog.Arn": "arn:log:media",
+    "PrefetchFunction": "media-PrefetchFunction-1",
     "PrefetchLog.Arn": "arn:log:prefetch",
+    "SigningKeyFunction": "media-SigningKeyFunction-1",
     "SigningKeyFunction.Arn": "arn:function:signing-key",
     "SigningKeyLog.Arn": "arn:log:signing-key",
     "SigningKeySecret": "arn:key",
     "SigningKeys.KeyIds": "K2,K1",
+    "SweepFunction": "media-SweepFunction-1",
     "SweepLog.Arn": "arn:log:sweep",
     "Table": "table",
     "Table.Arn": "arn:table",
     "Table.StreamArn": "arn:stream",
+    "WebhookFunction": "media-WebhookFunction-1",
     "WebhookLog.Arn": "arn:log:webhook",
 }
 TEMPLATE = load({"AllowedOrigins": ORIGINS, "ForwardUrl": FORWARD}, PHYSICAL)
@@ -78,6 +91,7 @@ SETTINGS: dict[str, type[Settings]] = {
     "PrefetchFunction": FetchSettings,
     "MediaProxyFunction": ProxySettings,
     "SweepFunction": SweepSettings,
+    "ExpiryFunction": GraphSettings,
     "SigningKeyFunction": SigningKeySettings,
 }
 WORKERS = pytest.mark.parametrize(
@@ -402,7 +416,7 @@ def holders(right: str) -> dict[str, set[str]]:
 def test_a_secret_is_read_by_those_who_need_it() -> None:
     assert holders("secretsmanager:GetSecretValue") == {
         "arn:apps": {"WebhookFunction"},
-        "arn:graph": {"PrefetchFunction", "MediaProxyFunction"},
+        "arn:graph": {"PrefetchFunction", "MediaProxyFunction", "ExpiryFunction"},
         "arn:key": {"MediaProxyFunction", "SigningKeyFunction"},
     }
 
@@ -547,6 +561,7 @@ def test_two_stacks_fit_into_one_account() -> None:
 PHYSICAL_NAMES = {
     "BucketName",
     "CallerReference",
+    "DashboardName",
     "FunctionName",
     "LayerName",
     "LogGroupName",

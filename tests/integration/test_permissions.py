@@ -38,6 +38,7 @@ def toured() -> Iterator[System]:
         views(system)
         worker(system)
         sweeper(system)
+        expiry(system)
         yield system
 
 
@@ -105,6 +106,10 @@ def overtaken(system: System) -> None:
     stored.let_go()
     late.join()
     assert not [key for key in system.objects() if own_id in key]
+
+
+def expiry(system: System) -> None:
+    assert system.stack.functions.invoke("ExpiryFunction", {}) == {"checked": 1}
 
 
 def sweeper(system: System) -> None:

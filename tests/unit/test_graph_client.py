@@ -22,7 +22,6 @@ from cryptography.x509.oid import NameOID
 from werkzeug.datastructures import Headers
 from werkzeug.wrappers import Request, Response
 
-from inbound.config import FetchSettings
 from inbound.errors import (
     AccessTokenInvalid,
     GraphRefused,
@@ -104,23 +103,13 @@ def _stranger() -> Iterator[Stage]:
     yield from stage()
 
 
-def settings(url: str) -> FetchSettings:
-    return FetchSettings(
-        table_name="table",
-        queue_url="queue",
-        bucket_name="bucket",
-        retention_days=1,
-        graph_secret_id="graph",
-        graph_url=url,
-        graph_version="v26.0",
-        media_hosts=(url,),
-        max_media_bytes=1000,
-    )
+def client(url: str) -> Graph:
+    return Graph(url, "v26.0", (url,))
 
 
 @pytest.fixture(name="graph")
 def _graph(meta: Stage) -> Graph:
-    return Graph(settings(meta.url))
+    return client(meta.url)
 
 
 def locate(graph: Graph, *, number: str = NUMBER, token: str = TOKEN, seconds: float = 5) -> Located:
@@ -374,7 +363,7 @@ def test_neither_proxy_nor_netrc_of_the_environment_sees_or_replaces_the_token(
 ) -> None:
     mislead(stranger.url)
     meta.says(PLACE)
-    graph = Graph(settings(meta.url))
+    graph = client(meta.url)
 
     locate(graph)
     download(graph, f"{meta.url}/x")
@@ -424,7 +413,7 @@ def test_a_location_that_breaks_off_is_no_location(meta: Stage, graph: Graph, an
 
 
 def test_a_server_that_is_not_there_is_unavailable() -> None:
-    gone = Graph(settings("http://127.0.0.1:9"))
+    gone = client("http://127.0.0.1:9")
 
     with pytest.raises(GraphUnavailable):
         locate(gone)
@@ -523,7 +512,7 @@ def silent_tls(certificate: Path, sent: bytes) -> Iterator[str]:
 def test_silence_over_tls_does_not_outlast_the_time_left_either(sent: bytes, tmp_path: Path) -> None:
     certificate = certificate_in(tmp_path)
     with silent_tls(certificate, sent) as url:
-        graph = Graph(settings(url))
+        graph = client(url)
         graph._session.verify = str(certificate)
         begun = time.monotonic()
 

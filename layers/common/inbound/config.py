@@ -69,12 +69,17 @@ class ForwardSettings(Settings):
     forward_url: TrustedUrl
 
 
-class FetchSettings(StoringSettings):
-    """What getting media from Graph needs: the prefetch worker's environment."""
+class GraphSettings(Settings):
+    """What asking Graph needs: the environment of the function that looks when tokens and version end."""
 
     graph_secret_id: str
     graph_url: Origin
     graph_version: Annotated[str, Field(pattern=r"^v\d+\.\d+$")]
+
+
+class FetchSettings(StoringSettings, GraphSettings):
+    """What getting media from Graph needs: the prefetch worker's environment."""
+
     media_hosts: Annotated[tuple[MediaHost, ...], BeforeValidator(_split)]
     max_media_bytes: PositiveInt
     no_storage_numbers: CommaList = ()
