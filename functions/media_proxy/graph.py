@@ -67,6 +67,8 @@ class Graph:
             body = b"".join(_limited(_chunks(response, deadline)))
             if response.status_code != 200:
                 raise graph_errors.error_of(response.status_code, response.headers, body, time.time())
+            if graph_errors.json_object(body).get("id") != phone_number_id:
+                raise GraphUnavailable("Graph's answer is not about the number.", http_status=200)
 
     @contextmanager
     def download(self, place: Located, token: str, deadline: Deadline) -> Iterator[Iterator[bytes]]:
