@@ -12,7 +12,6 @@ from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
-from urllib.parse import urlencode
 
 import boto3
 import pytest
@@ -20,6 +19,7 @@ import pytest
 from inbound.observability import logger
 from local import faults
 from local.options import APP_ID, APP_SECRET, GRAPH_TOKEN, PHONE_NUMBER_ID
+from tests import builders
 from tests.builders import Json
 from tests.integration.system import System
 from tools import credentials
@@ -140,16 +140,7 @@ def test_a_new_stack_has_its_secrets_and_the_operator_what_meta_wants(office: Of
 def test_meta_is_answered_with_the_verify_token_that_was_printed(office: Office, system: System) -> None:
     office.report(GOOD, "--apply")
     query = {"hub.mode": "subscribe", "hub.challenge": "42", "hub.verify_token": "a-verify-token"}
-    event = {
-        "version": "2.0",
-        "routeKey": "GET /webhook",
-        "rawPath": "/webhook",
-        "rawQueryString": urlencode(query),
-        "queryStringParameters": query,
-        "headers": {},
-        "requestContext": {"http": {"method": "GET", "path": "/webhook"}, "stage": "$default", "requestId": "r"},
-        "isBase64Encoded": False,
-    }
+    event = builders.http_event("GET", "/webhook", query=query)
 
     told = system.run("WebhookFunction", event, APPS_SECRET_ID=office.apps)
 

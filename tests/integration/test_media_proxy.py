@@ -626,6 +626,19 @@ def test_each_view_counts_as_served_pending_failed_or_gone(system: System) -> No
 
 COUNTED = {"MediaRequests", "MediaServed", "MediaPending", "MediaFailed", "MediaGone"}
 
+
+def test_hits_and_misses_are_counted_and_what_is_fetched_is_measured(system: System) -> None:
+    own_id = system.receive()
+
+    miss, hit = (system.run("MediaProxyFunction", event(system, own_id))["metrics"] for _ in range(2))
+
+    assert (miss["CacheMiss"], miss["FetchedBytes"]) == ([1.0], [float(len(builders.PHOTO.content))])
+    assert 0 < miss["FetchDuration"][0] < 30_000
+    assert "CacheHit" not in miss
+    assert hit["CacheHit"] == [1.0]
+    assert not {"CacheMiss", "FetchedBytes", "FetchDuration"} & hit.keys()
+
+
 # --- large files -------------------------------------------------------------------------------------------------
 
 

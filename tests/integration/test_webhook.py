@@ -218,6 +218,19 @@ def test_without_any_app_secret_nothing_is_accepted_and_meta_shall_try_again(sys
     assert report["clients"] == ["secretsmanager"]
 
 
+def test_messages_are_counted_by_type_and_what_nobody_knows_together(system: System) -> None:
+    messages = [builders.image_message(), builders.image_message(), builders.text_message()]
+    messages += [builders.message(kind, {}) for kind in ("location", "a-type-of-tomorrow")]
+    raw = builders.wire(builders.notification(*messages, phone_number_id=system.stack.phone_number_id))
+    headers = builders.signed(raw, system.stack.app_secret)
+
+    report = system.run("WebhookFunction", builders.http_event("POST", "/webhook", headers=headers, body=raw))
+
+    stored = {name: value for name, value in report["metrics"].items() if name.startswith("Stored_")}
+    assert stored == {"Stored_image": [2.0], "Stored_text": [1.0], "Stored_other": [2.0]}
+    assert report["metrics"]["Messages"] == [5.0]
+
+
 # --- what is stored ----------------------------------------------------------------------------------------------
 
 
