@@ -383,7 +383,7 @@ class MetaSimulator:
         answer = Answer.json(_OK, {"data": self._told_of(token)}) if is_ours else token_refused()
         return self._bent(request, "resolve", DEBUG_TOKEN, answer)
 
-    def _told_of(self, token: str) -> dict[str, Any]:
+    def _told_of(self, token: str) -> dict[str, object]:
         known = self._tokens.get(token)
         if known is None:
             refused = {"code": 190, "message": "The access token could not be decrypted"}

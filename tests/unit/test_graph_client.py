@@ -596,3 +596,63 @@ def test_no_detail_shows_a_url_or_a_token(graph: Graph, url: str) -> None:
 
     assert "hidden" not in caught.value.detail
     assert TOKEN not in caught.value.detail
+
+
+# --- a token, a number -------------------------------------------------------------------------------------------
+
+
+def test_a_token_is_asked_about_under_another_one_and_escaped(graph: Graph, meta: Stage) -> None:
+    meta.says('{"data": {"is_valid": true, "app_id": "1", "expires_at": 7, "scopes": ["a"]}}')
+
+    state = graph.token_state("EAA&x=/ü", "1|app-secret", Deadline.after(5))
+
+    (request,) = meta.requests
+    assert (state.is_valid, state.expires_at) == (True, 7)
+    assert (request.path, request.args.to_dict()) == ("/v26.0/debug_token", {"input_token": "EAA&x=/ü"})
+    assert meta.tokens == ["Bearer 1|app-secret"]
+
+
+def test_a_number_is_seen_when_graph_answers_for_it(graph: Graph, meta: Stage) -> None:
+    meta.says(f'{{"id": "{NUMBER}", "verified_name": "x"}}')
+
+    graph.sees(NUMBER, TOKEN, Deadline.after(5))
+
+    assert [request.path for request in meta.requests] == [f"/v26.0/{NUMBER}"]
+    assert meta.tokens == [f"Bearer {TOKEN}"]
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "error"),
+    [
+        ("<html>Log in</html>", 200, GraphUnavailable),
+        ('{"id": "100000000000002"}', 200, GraphUnavailable),
+        ("{}", 200, GraphUnavailable),
+        ('{"error": {"code": 100, "error_subcode": 33}}', 400, MediaExpired),
+        ('{"error": {"code": 190}}', 401, AccessTokenInvalid),
+        ('{"error": {"code": 10}}', 403, GraphRefused),
+        ("", 503, GraphUnavailable),
+    ],
+)
+def test_what_is_no_word_about_the_number_is_an_error(
+    graph: Graph, meta: Stage, body: str, status: int, error: type[MediaError]
+) -> None:
+    meta.says(body, status)
+
+    with pytest.raises(error):
+        graph.sees(NUMBER, TOKEN, Deadline.after(5))
+
+
+def test_neither_question_follows_a_redirect_or_waits_beyond_its_time(graph: Graph, meta: Stage) -> None:
+    meta.does(lambda _: Redirect(meta.url))
+    asked = (
+        lambda: graph.sees(NUMBER, TOKEN, Deadline.after(5)),
+        lambda: graph.token_state(TOKEN, TOKEN, Deadline.after(5)),
+    )
+
+    for ask in asked:
+        with pytest.raises(MediaError):
+            ask()
+
+    assert len(meta.requests) == 2
+    with pytest.raises(GraphTimeout):
+        graph.sees(NUMBER, TOKEN, Deadline.after(-1))

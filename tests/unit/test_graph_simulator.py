@@ -20,6 +20,7 @@ from local.contents import Kind
 from local.faults import RandomFaults
 from local.graph import CONCURRENT_POSTS, MetaSimulator
 from local.notifications import Contact
+from local.options import APP_ID
 from local.outgoing import Outgoing
 from local.server import serve
 
@@ -186,6 +187,51 @@ def test_unknown_foreign_and_expired_media_look_the_same(
 
     assert [error_of(answer) for answer in answers] == [(400, 100, 33)] * 5
     assert resolve(foreign, "narrow", "999").status_code == 200
+
+
+def test_a_number_is_described_to_a_token_that_may_see_it(simulator: MetaSimulator, resolve: Resolve) -> None:
+    simulator.accept_token("narrow", frozenset({"999"}))
+
+    assert resolve(NUMBER, number=None).json()["id"] == NUMBER
+    assert error_of(resolve(NUMBER, "narrow", number=None)) == (400, 100, 33)
+    assert error_of(resolve("999", number=None)) == (400, 100, 33)
+    assert error_of(resolve(NUMBER, "another", number=None)) == (401, 190, None)
+
+
+def debugged(simulator: MetaSimulator, token: str, asker: str) -> requests.Response:
+    url = f"{simulator.url}/v26.0/debug_token"
+    return requests.get(url, params={"input_token": token}, headers=authorization(asker), timeout=5)
+
+
+@pytest.mark.parametrize("asker", [TOKEN, f"{APP_ID}|app-secret"])
+def test_a_token_is_told_of_to_itself_and_to_its_app(simulator: MetaSimulator, clock: Clock, asker: str) -> None:
+    end = int(clock()) + 100
+    simulator.accept_token("sixty", expires_at=end, scopes=("one",))
+
+    good, unknown = (debugged(simulator, token, asker).json()["data"] for token in ("sixty", "unknown"))
+    clock.ahead = 101
+    ended = debugged(simulator, "sixty", asker).json()["data"]
+
+    assert (good["is_valid"], good["expires_at"], good["scopes"], good["app_id"]) == (True, end, ["one"], APP_ID)
+    assert (unknown["is_valid"], unknown["error"]["code"]) == (False, 190)
+    assert (ended["is_valid"], ended["error"]["subcode"]) == (False, 463)
+
+
+@pytest.mark.parametrize("asker", ["another", f"{APP_ID}|another", "1|app-secret", ""])
+def test_nobody_else_hears_of_a_token(simulator: MetaSimulator, asker: str) -> None:
+    assert error_of(debugged(simulator, TOKEN, asker)) == (401, 190, None)
+
+
+def test_a_token_that_has_ended_opens_nothing(
+    simulator: MetaSimulator, clock: Clock, resolve: Resolve, media_id: str
+) -> None:
+    simulator.accept_token("sixty", expires_at=int(clock()) + 100)
+    url = resolve(media_id, "sixty").json()["url"]
+
+    clock.ahead = 101
+
+    assert error_of(resolve(media_id, "sixty")) == (401, 190, None)
+    assert download(url, token="sixty").status_code == 401
 
 
 def test_a_path_that_is_not_graph_s_is_a_graph_error(simulator: MetaSimulator) -> None:
