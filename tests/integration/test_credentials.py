@@ -319,6 +319,19 @@ def test_a_deployment_that_does_not_tell_enough_is_not_touched(office: Office) -
     assert (done.returncode, "Deploy the present version first" in done.stderr) == (2, True)
 
 
+def test_a_write_that_fails_is_told_and_done_by_the_next_run(office: Office, system: System) -> None:
+    system.aws.fail("PutSecretValue", "AccessDeniedException", strikes=lambda call: office.apps.encode() in call)
+
+    done = office.run(GOOD, "--apply")
+
+    assert (done.returncode, done.stderr) == (1, "Not finished. AWS refuses PutSecretValue: AccessDeniedException.\n")
+    # What the webhook takes must be possible to fetch: tokens come first.
+    assert office.there() == ({}, {**office.there()[1], "tokens": {"default": [GRAPH_TOKEN]}})
+    system.aws.forget()
+    office.report(GOOD, "--apply")
+    assert office.there()[0][APP_ID]["secrets"] == [APP_SECRET]
+
+
 # --- what is shown -----------------------------------------------------------------------------------------------
 
 
