@@ -54,7 +54,7 @@ help:
 	@echo 'make pictures  make the pictures of the documentation anew, in docs/pictures'
 	@echo 'make reliability-docs  run the fault-injection suite and write docs/reliability.md anew'
 	@echo 'make audit   look all locked versions up among the known vulnerabilities (asks pypi.org)'
-	@echo 'make fix     format, repair what the linter can, write docs/errors.md anew'
+	@echo 'make fix     format, repair what the linter can, write docs/errors.md and the tables of docs/limits.md anew'
 	@echo 'make events  write events/ anew, of this moment and signed, for sam local and the tests: docs/local.md'
 	@echo 'make build   sam build (ARCH=arm64 or x86_64) into .aws-sam/build'
 	@echo 'make lock    lock the versions anew after an edit of a requirements*.in (UPGRADE=1: newest of all)'
@@ -139,6 +139,7 @@ events: $(READY)
 
 fix: $(READY)
 	$(BIN)/python -m tools.error_docs
+	$(BIN)/python -m tools.costs --write
 	$(BIN)/ruff check --fix-only
 	$(BIN)/ruff format
 

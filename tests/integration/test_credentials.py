@@ -24,7 +24,7 @@ from tests.builders import Json
 from tests.integration.system import System
 from tools import credentials
 
-EMPTY_GRAPH = {"tokens": {}, "media_token_secrets": []}
+EMPTY_GRAPH: Json = {"tokens": {}, "media_token_secrets": []}
 GOOD = (APP_ID, APP_SECRET, "a-verify-token", PHONE_NUMBER_ID, GRAPH_TOKEN)
 DAY = 24 * 3600
 
@@ -86,7 +86,7 @@ class Office:
 @pytest.fixture
 def environment() -> Iterator[None]:
     """Undo what a tool does to its process, so that its clients find the deployment."""
-    before, level = dict(os.environ), logger.level
+    before, level = dict(os.environ), logger.log_level
     yield
     os.environ.clear()
     os.environ.update(before)
