@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from inbound.observability import logger
+from local.template import load
 from tools import backfill, deployment, exports
 from tools.checkpoint import Checkpoint, fingerprint
 from tools.deployment import NoDeployment, read_variables, stack_deployment
@@ -192,6 +193,30 @@ def test_a_stack_is_read_from_its_outputs_and_parameters() -> None:
     found = stack_deployment("s", OUTPUTS, {"RetentionDays": "30"})
 
     assert found == deployment.Deployment("t", "b", "https://q", "https://d", "E1", "arn:s", 30)
+
+
+def test_a_stack_tells_where_graph_and_its_tokens_are_unless_it_is_older() -> None:
+    outputs = {**OUTPUTS, "GraphSecretArn": "arn:g", "WebhookUrl": "https://api/webhook"}
+    parameters = {"RetentionDays": "30", "GraphUrl": "https://graph", "GraphVersion": "v26.0"}
+
+    found = stack_deployment("s", outputs, parameters)
+    older = [
+        stack_deployment("s", {**outputs, "GraphSecretArn": ""}, parameters),
+        stack_deployment("s", outputs, {**parameters, "GraphVersion": ""}),
+    ]
+
+    assert found.meta == deployment.MetaSide("https://graph", "v26.0", "arn:g", "https://api/webhook")
+    assert [own.meta for own in older] == [None, None]
+
+
+def test_the_template_tells_all_that_the_tools_want_to_know() -> None:
+    document = load().document
+    outputs = dict.fromkeys(document["Outputs"], "told")
+    parameters = {name: str(own["Default"]) for name, own in document["Parameters"].items()}
+
+    found = stack_deployment("s", outputs, parameters)
+
+    assert None not in (found.meta, found.apps_secret_id, found.distribution_id)
 
 
 @pytest.mark.parametrize(
