@@ -133,16 +133,21 @@ def plan(answers: Answers, apps: Mapping[str, Any], graph: Mapping[str, Any], wi
     Raises `NotUsable` when the answers leave an app without what it cannot be without.
     """
     app = _app(answers, apps.get(answers.app_id, {}), wishes)
-    made = Plan(answers.app_id, apps, graph, {**apps, answers.app_id: app}, graph)
-    names = (made.numbers if wishes.per_number else ()) or (DEFAULT,)
-    if wishes.per_number and not made.numbers:
+    bound = app["phone_number_ids"]
+    if wishes.per_number and bound == ALL:
         raise NotUsable("A token for each number needs the numbers: this app may write to all.")
     tokens = dict(graph.get("tokens", {}))
-    for name in names:
+    for name in bound if wishes.per_number else (DEFAULT,):
         if kept := rotated(tokens.get(name, ()), answers.token, forget=wishes.forget):
             tokens[name] = kept
     media = _media_token_secrets(graph.get("media_token_secrets", ()), wishes)
-    return Plan(answers.app_id, apps, graph, made.apps, {**graph, "tokens": tokens, "media_token_secrets": media})
+    return Plan(
+        app_id=answers.app_id,
+        apps_before=apps,
+        graph_before=graph,
+        apps={**apps, answers.app_id: app},
+        graph={**graph, "tokens": tokens, "media_token_secrets": media},
+    )
 
 
 def rotated(present: Sequence[str], new: str, *, forget: bool) -> list[str]:
