@@ -11,9 +11,9 @@ from local import faults
 from local.environments import InvocationError
 from tests.builders import Json
 from tests.integration.system import System
-from tools.events import events
+from tests.sample_events import read
 
-EVENT = dict(events())["expiry-schedule"]
+EVENT = read("expiry-schedule")
 DAY = 24 * 3600
 
 
