@@ -9,10 +9,9 @@ from pynamodb.expressions.condition import Condition
 
 from inbound.batches import in_parallel
 from inbound.media import key_part
+from inbound.media_states import FAILED, READY, servable
 from inbound.messages import Alias, Key, Media, items_at
 from inbound.observability import metrics
-from media_proxy.retries import FAILED, READY
-from media_proxy.single_flight import servable
 from tools.backfill_plan import Decision, Known, Stored, without_alias_race
 from tools.deployment import Deployment
 from tools.legacy_rows import APP, Legacy

@@ -101,7 +101,7 @@ class Eraser:
         touched: set[str] = set()
         for item in self._scan("naming the contact", *_naming_filter(self._contact)):
             key, sk = (item["pk"], item["sk"]), item["sk"]
-            if key[0].startswith("CONV#"):
+            if key[0].startswith(erasure.OF_NUMBER):
                 (found.links if sk.startswith(erasure.LINK) else found.items).add(key)
             elif erasure.is_mine(item, self._contact):
                 (mine if sk in {erasure.MESSAGE, erasure.ERASED} else touched).add(_message_id(item))

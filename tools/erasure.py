@@ -17,6 +17,7 @@ Key = tuple[str, str]
 
 MESSAGE, MEDIA, ALIAS, ERASED = "MESSAGE", "MEDIA", "ALIAS", "ERASED"
 CHANGES = ("EDIT#", "REVOKE#")
+OF_NUMBER = ("CONV#", "ALIASES#")  # partitions of a number that hold a contact's items
 LINK = "ALIAS#"  # a contact's other id, in the partition of the number
 CLASSES = ("inline", "pdf", "file")  # what the edge serves
 PREFIXES = (*CLASSES, "raw")
@@ -223,6 +224,6 @@ def edge_paths(edge: Collection[tuple[str, str]], number: str) -> list[str]:
 
 def kind_of(pk: str, sk: str) -> str:
     """Name what the item at a key is: one of KINDS."""
-    if pk.startswith("CONV#"):
-        return "contact_aliases" if sk.startswith(LINK) else "conversations"
+    if pk.startswith(OF_NUMBER):
+        return "contact_aliases" if sk.startswith(LINK) or pk.startswith("ALIASES#") else "conversations"
     return next((kind for start, kind in _KIND_BY_SK.items() if sk.startswith(start)), "others")

@@ -29,9 +29,11 @@ of seconds until the next attempt, where there will be one; asking earlier gives
 """
 
 MEDIA = """\
-## Media
+## Media, conversations and messages
 
-`GET` and `HEAD` of `/media/messages/{message_id}` and `/api/media/messages/{message_id}`.
+`GET` and `HEAD` of `/media/messages/{message_id}` and `/api/media/messages/{message_id}`; `GET` of `/conversations`,
+`/conversations/{contact_id}/messages` and `/messages/{message_id}`, which answer with `invalid_request`,
+`unauthenticated`, the two `…_not_found` and `internal_error` alone.
 """
 
 MEDIA_NOTES = """\

@@ -208,6 +208,8 @@ def _with_known_contact(records: Iterable[Record], attributes: Json) -> list[Rec
 def _model_of(attributes: Json) -> Model | None:
     """Tell what a record that is taken as it was is; None for what must be read again."""
     pk, sk = str(attributes.get("pk")), str(attributes.get("sk"))
+    if pk.startswith("ALIASES#"):
+        return "ContactAlias"
     if pk.startswith("CONV#"):
         return "ContactAlias" if sk.startswith("ALIAS#") else None
     if sk.startswith(("EDIT#", "REVOKE#")):

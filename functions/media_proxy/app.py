@@ -10,13 +10,14 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from inbound import messages
 from inbound.answers import with_precautions
+from inbound.callers import Callers
 from inbound.config import ProxySettings
 from inbound.credentials import GRAPH, SIGNING_KEYS, CachedSecret
-from inbound.errors import InboundError, InternalError, MessageNotFound, StoreUnavailable, Unauthenticated
+from inbound.errors import InboundError, InternalError, MessageNotFound, StoreUnavailable
 from inbound.jobs import FetchQueue
 from inbound.observability import logger, metrics, reticent
 from inbound.problems import problem
-from media_proxy import access, responses, signing
+from media_proxy import responses, signing
 from media_proxy.deadline import Deadline
 from media_proxy.delivery import Asked, Pending, Ready, deliver
 from media_proxy.media_items import DAY, MediaItems
@@ -26,7 +27,6 @@ from media_proxy.success import counted
 if TYPE_CHECKING:
     from inbound.credentials import SigningKey
     from media_proxy.fetch import Fetcher
-    from media_proxy.published_keys import PublishedKeys
 
 METHODS = ["GET", "HEAD"]
 RESERVE = 2.0  # seconds of the function's time that are kept for noting what happened
@@ -47,21 +47,7 @@ def fetcher() -> "Fetcher":
     return Fetcher.connected(settings, graph_credentials)
 
 
-@cache
-def published_keys() -> "PublishedKeys":
-    """Give the identity provider's keys; what reads them is imported with the first of its tokens."""
-    from media_proxy.published_keys import PublishedKeys
-
-    return PublishedKeys(str(settings.jwks_url))
-
-
-provider = (
-    access.Provider(
-        lambda algorithm, key_id: published_keys().key(algorithm, key_id), settings.jwt_issuer, settings.jwt_audience
-    )
-    if settings.jwks_url
-    else None
-)
+callers = Callers(settings, graph_credentials)
 desk = Desk(
     items=MediaItems(messages.connect(settings.table_name)),
     jobs=FetchQueue(settings.queue_url),
@@ -77,10 +63,9 @@ def media(message_id: str) -> Response[str]:
     """Redirect to the media of a message, or say in JSON where it is."""
     event = app.current_event
     query, headers = event.query_string_parameters, event.headers
-    scope = authenticated(access.token_of(headers, cookies_of(event.raw_event), query))
     asked = Asked(
         message_id=event.path_parameters.get("message_id", message_id),
-        scope=scope,
+        scope=callers.scope(event),
         retry="retry" in query,
         download=query.get("download", "") == "1",
     )
@@ -91,19 +76,6 @@ def media(message_id: str) -> Response[str]:
     as_json = responses.wants_json(headers.get("accept", ""))
     answer = responses.answer_of(outcome, as_json=as_json, retry=asked.retry, now=desk.now())
     return Response(answer.status, body=answer.body, headers=answer.headers)
-
-
-def cookies_of(event: dict[str, Any]) -> list[str]:
-    """Give the cookies: API Gateway takes them out of the headers, others may leave them there."""
-    return [*(event.get("cookies") or []), (event.get("headers") or {}).get("cookie", "")]
-
-
-def authenticated(token: str) -> access.Scope:
-    """Check a token with the secrets as known, then with the secrets as they are by now."""
-    try:
-        return access.scope_of(token, graph_credentials.get().media_token_secrets, provider)
-    except Unauthenticated:
-        return access.scope_of(token, graph_credentials.refreshed().media_token_secrets, provider)
 
 
 def signing_key() -> "SigningKey":

@@ -7,18 +7,20 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from inbound import media as media_rules
+from inbound import metadata
 from inbound.errors import MediaError, MessageNotFound, NoMedia
+from inbound.media_states import servable
 from inbound.messages import Media
+from inbound.metadata import described
 from inbound.observability import metrics
 from media_proxy import content, signing
 from media_proxy.media_items import Found, MediaItems
-from media_proxy.single_flight import Desk, Patience, ensure_cached, servable
+from media_proxy.single_flight import Desk, Patience, ensure_cached
 
 if TYPE_CHECKING:
+    from inbound.access import Scope
     from inbound.credentials import SigningKey
     from inbound.messages import Message
-    from media_proxy.access import Scope
     from media_proxy.signing import SignedUrl
 
 ASK_AGAIN = 2  # seconds, while somebody else is fetching
@@ -90,19 +92,7 @@ def opened(asked: Asked, items: MediaItems) -> Found:
 
 def signed(message: "Message", media: Media, asked: Asked, edge_url: str, key: "SigningKey", now: int) -> "SignedUrl":
     """Sign the URL of the object; for a download, with the name under which the browser saves it."""
-    expires_at = signing.expiry(content.kind_of(message), now)
-    name = content.file_name(message, media.content_type)
+    expires_at = signing.expiry(metadata.kind_of(message), now)
+    name = metadata.file_name(message, media.content_type)
     save_as = content.content_disposition("attachment", name) if asked.download else None
     return signing.sign(f"{edge_url}/{media.s3_key}", key, expires_at, download_as=save_as)
-
-
-def described(message: "Message", media: Media | None) -> dict[str, Any]:
-    """Give what is known of a message's media, whether or not its bytes are there."""
-    return {
-        "type": content.kind_of(message),
-        "mime_type": message.mime_type or (media.content_type if media else None),
-        "filename": content.file_name(message, media.content_type if media else None),
-        "size": media.size if media else None,
-        "caption": message.caption,
-        "sha256": (media.sha256 if media else None) or media_rules.sha256_hex(message.sha256),
-    }

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import tenacity
 
-from inbound import clients
+from inbound import clients, metadata
 from inbound.credentials import CachedSecret, GraphCredentials
 from inbound.errors import (
     AccessTokenInvalid,
@@ -21,7 +21,7 @@ from inbound.errors import (
 from inbound.media import sha256_hex
 from inbound.messages import Message
 from inbound.observability import logger
-from media_proxy import content, retries
+from media_proxy import retries
 from media_proxy.attempt import Attempt, TakesTooLong
 from media_proxy.cache import Address, Cache, Expected, Stored
 from media_proxy.graph import Graph
@@ -123,7 +123,7 @@ class Fetcher:
 
     def _stored(self, attempt: Attempt, place: Located, token: str) -> Stored:
         message = attempt.message
-        name = content.file_name(message, place.mime_type)
+        name = metadata.file_name(message, place.mime_type)
         address = Address(message.phone_number_id, message.message_id, attempt.lease.fence, name)
         with self._graph.download(place, token, attempt.deadline) as chunks:
             return self.cache.store(attempt.lease.over(chunks), _expected(message, place, self._limit), address)

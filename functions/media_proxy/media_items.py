@@ -19,11 +19,11 @@ from inbound.batches import pauses
 from inbound.errors import StoreUnavailable
 from inbound.event_names import MEDIA_FAILED, MEDIA_READY
 from inbound.media import key_part
+from inbound.media_states import FAILED, FETCHING, QUEUED, READY, WAITING
 from inbound.messages import Alias, Erased, Media, Message, Serialized
 from inbound.observability import logger
 from media_proxy import lease
 from media_proxy.cache import Stored
-from media_proxy.retries import FAILED, FETCHING, QUEUED, READY, WAITING
 
 # Between these sort keys lie alias, edits, tombstone, media and message; statuses lie behind.
 FIRST, LAST = "ALIAS", "MESSAGE"

@@ -14,11 +14,12 @@ from inbound.config import FetchSettings
 from inbound.credentials import GRAPH, CachedSecret
 from inbound.errors import MediaError
 from inbound.jobs import FetchQueue
+from inbound.media_states import servable
 from inbound.observability import logger, metrics, reticent
 from media_proxy.deadline import Deadline
 from media_proxy.fetch import Fetcher
 from media_proxy.media_items import DAY, MediaItems
-from media_proxy.single_flight import Desk, Patience, ensure_cached, servable
+from media_proxy.single_flight import Desk, Patience, ensure_cached
 
 RESERVE = 5.0  # seconds of the function's time that are kept for noting what happened
 ENOUGH = 30.0  # seconds that a job is begun with; one that finds less is queued again

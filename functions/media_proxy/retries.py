@@ -6,19 +6,14 @@ from typing import TYPE_CHECKING, Final, Literal
 from inbound import errors
 from inbound.errors import MediaError, MediaExpired
 from inbound.media import KEPT_BY_META, KEPT_WITHOUT_STORAGE
-from inbound.problems import TABLE
+from inbound.media_states import FAILED, FETCHING, QUEUED, READY, known_error
 
 if TYPE_CHECKING:
     from inbound.messages import Media, Message
 
-# The states of a media item.
-READY, FETCHING, QUEUED, WAITING, FAILED = "ready", "fetching", "queued", "waiting", "failed"
-
 TRY: Final = "try"
 BUSY: Final = "busy"
 LEFT: Final = "left"
-
-BY_CODE = {error.code: error for error in TABLE if issubclass(error, MediaError) and error is not errors.MediaUrlDead}
 
 # What may be gone a moment later: tried again at once, a few times.
 TRANSIENT = (errors.RateLimited, errors.GraphUnavailable, errors.GraphTimeout)
@@ -94,10 +89,3 @@ def outlook(media: "Media | None", now: int, *, from_queue: bool) -> MediaError 
     else:
         error.retry_after = wait
     return error
-
-
-def known_error(media: "Media") -> MediaError | None:
-    """Make the last attempt's error again from what was noted of it."""
-    if media.error_code is None:
-        return None
-    return BY_CODE.get(media.error_code, errors.InternalError)(media.error_detail or "")

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from inbound.errors import InternalError, MediaError, MediaUnavailable, MessageNotFound, StoreUnavailable
 from inbound.jobs import LONGEST_DELAY, FetchQueue
+from inbound.media_states import servable
 from inbound.messages import Media
 from inbound.observability import count_graph_code, logger, metrics
 from media_proxy import lease, retries, sources
@@ -20,7 +21,6 @@ from media_proxy.cache import Address
 from media_proxy.deadline import Deadline
 from media_proxy.lease import Lease, LeaseLost
 from media_proxy.media_items import Failure, Found, MediaItems
-from media_proxy.retries import READY
 
 if TYPE_CHECKING:
     from inbound.messages import Message
@@ -60,11 +60,6 @@ class Patience:
     deadline: Deadline
     for_others: float = 0.0
     largest: int | None = None
-
-
-def servable(media: Media, now: int) -> bool:
-    """Tell whether the object is there as far as the table knows: ready, and not past its lifecycle."""
-    return media.status == READY and media.expires_at is not None and now < media.expires_at
 
 
 def ensure_cached(found: Found, desk: Desk, patience: Patience) -> Media | None:

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from inbound.media import KEPT_BY_META
-from media_proxy.retries import FAILED, FETCHING, READY
+from inbound.media_states import FAILED, FETCHING, READY
 
 if TYPE_CHECKING:
     from inbound.messages import Media

@@ -459,7 +459,11 @@ def _change_mark(message: Json, attributes: Json, about: _Change) -> Iterator[Re
     shared = ("phone_number_id", "message_id", "timestamp", "ttl")
     mark = {name: attributes[name] for name in shared if name in attributes}
     mark["pk"] = f"MSG#{message_id(about.number, original)}"
-    mark["sk"] = f"{kind.upper()}#{_sortable(attributes['timestamp'])}#{attributes['message_id']}"
+    moment = f"{_sortable(attributes['timestamp'])}#{attributes['message_id']}"
+    mark["sk"] = f"{kind.upper()}#{moment}"
+    # Listed with the conversation that it is a part of: a page of messages finds its changes with one query.
+    mark["gsi1pk"] = f"CHANGES#{key_part(attributes['phone_number_id'])}#{attributes['contact_id']}"
+    mark["gsi1sk"] = moment
     yield Record("Change", mark, about.number)
 
 
@@ -522,19 +526,14 @@ def _contact_of(user: str | None, phone: str | None, about: _Change) -> Json:
 
 
 def _contact_aliases(user: str | None, phone: str | None, about: _Change) -> Iterator[Record]:
-    """Where a user id and a phone number are seen together, let the number's contact point to the user's."""
+    """Where a user id and a phone number are seen together, let each one's contact be found by the other's."""
     if user is None or phone is None or user == phone:
         return
-    yield Record(
-        "ContactAlias",
-        {
-            "pk": f"CONV#{key_part(_clean(about.number) or '')}",
-            "sk": f"ALIAS#{contact_id(about.number, phone)}",
-            "phone_number_id": _clean(about.number),
-            "contact_id": contact_id(about.number, user),
-        },
-        about.number,
-    )
+    number, of_user, of_phone = _clean(about.number), contact_id(about.number, user), contact_id(about.number, phone)
+    places = (("CONV", f"ALIAS#{of_phone}", of_user), ("ALIASES", of_user, of_phone))
+    for listing, sk, other in places:
+        attributes = {"pk": f"{listing}#{key_part(number or '')}", "sk": sk, "contact_id": other}
+        yield Record("ContactAlias", {**attributes, "phone_number_id": number}, about.number)
 
 
 def _head(message: Json) -> Record:

@@ -11,6 +11,8 @@ from tools.error_docs import PAGE, documented, page
 
 PUBLISHED = {
     "unauthenticated": (401, False),
+    "invalid_request": (400, False),
+    "conversation_not_found": (404, False),
     "message_not_found": (404, False),
     "no_media": (404, False),
     "media_unavailable": (410, False),

@@ -116,7 +116,12 @@ def test_each_family_of_routes_has_a_limit_of_its_own() -> None:
 
 
 @pytest.mark.parametrize(
-    ("parameter", "function"), [("WebhookConcurrency", "WebhookFunction"), ("MediaConcurrency", "MediaProxyFunction")]
+    ("parameter", "function"),
+    [
+        ("WebhookConcurrency", "WebhookFunction"),
+        ("MediaConcurrency", "MediaProxyFunction"),
+        ("InboxConcurrency", "InboxFunction"),
+    ],
 )
 def test_concurrency_is_reserved_only_on_demand(parameter: str, function: str) -> None:
     reserved = {"key": RESOURCES[function]["Properties"]["ReservedConcurrentExecutions"]}

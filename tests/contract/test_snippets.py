@@ -14,10 +14,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from inbound.access import Scope, scope_of
 from inbound.media import message_id
 from local.options import options_from
 from local.template import load
-from media_proxy.access import Scope, scope_of
 from tests import builders
 from tests.languages import packages
 from tests.postgres import Postgres, running_postgres

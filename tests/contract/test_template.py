@@ -14,6 +14,7 @@ from inbound.config import (
     FetchSettings,
     ForwardSettings,
     GraphSettings,
+    InboxSettings,
     MediaSettings,
     ProxySettings,
     Settings,
@@ -67,6 +68,7 @@ PHYSICAL = {
     "HttpApi.ApiEndpoint": "https://api.execute-api.eu-west-1.amazonaws.com",
     "HttpApiLog.Arn": "arn:log:api",
     "MediaProxyFunction": "media-MediaProxyFunction-1",
+    "InboxLog.Arn": "arn:log:inbox",
     "MediaProxyLog.Arn": "arn:log:media",
     "PrefetchFunction": "media-PrefetchFunction-1",
     "PrefetchLog.Arn": "arn:log:prefetch",
@@ -92,6 +94,7 @@ SETTINGS: dict[str, type[Settings]] = {
     "MediaProxyFunction": ProxySettings,
     "SweepFunction": SweepSettings,
     "ExpiryFunction": GraphSettings,
+    "InboxFunction": InboxSettings,
     "SigningKeyFunction": SigningKeySettings,
 }
 WORKERS = pytest.mark.parametrize(
@@ -196,6 +199,9 @@ def test_the_api_answers_these_routes_and_no_others() -> None:
         "GET /webhook": "WebhookFunction",
         "POST /webhook": "WebhookFunction",
         **dict.fromkeys(media, "MediaProxyFunction"),
+        "GET /conversations": "InboxFunction",
+        "GET /conversations/{contact_id}/messages": "InboxFunction",
+        "GET /messages/{message_id}": "InboxFunction",
     }
 
 

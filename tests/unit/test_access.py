@@ -17,9 +17,9 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from inbound import jwks
+from inbound.access import COOKIE, LEEWAY, Provider, Scope, scope_of, token_of
 from inbound.errors import InternalError, Unauthenticated
-from media_proxy import jwks
-from media_proxy.access import COOKIE, LEEWAY, Provider, Scope, scope_of, token_of
 from tests.builders import media_token
 from tests.unit.test_jwks import document, jwk
 

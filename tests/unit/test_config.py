@@ -6,6 +6,7 @@ from pydantic import ValidationError
 from inbound.config import (
     FetchSettings,
     ForwardSettings,
+    InboxSettings,
     MediaSettings,
     ProxySettings,
     Settings,
@@ -37,6 +38,7 @@ PROXY = {
     "JWT_AUDIENCE": "",
 }
 SWEEP = {**COMMON, "NO_STORAGE_NUMBERS": ""}
+INBOX = {"TABLE_NAME": "table", "GRAPH_SECRET_ID": "graph", "JWKS_URL": "", "JWT_ISSUER": "", "JWT_AUDIENCE": ""}
 SIGNING_KEY = {"SIGNING_KEY_SECRET_ID": "signing-key"}
 MEDIA: list[tuple[type[MediaSettings], dict[str, str]]] = [
     (WebhookSettings, WEBHOOK),
@@ -44,7 +46,7 @@ MEDIA: list[tuple[type[MediaSettings], dict[str, str]]] = [
     (ProxySettings, PROXY),
     (SweepSettings, SWEEP),
 ]
-ALL = [*MEDIA, (SigningKeySettings, SIGNING_KEY), (ForwardSettings, FORWARD)]
+ALL = [*MEDIA, (SigningKeySettings, SIGNING_KEY), (ForwardSettings, FORWARD), (InboxSettings, INBOX)]
 EVERY_NAME = {*WEBHOOK, *PROXY, *FORWARD}
 OPTIONAL = {"NO_STORAGE_NUMBERS", "JWKS_URL", "JWT_ISSUER", "JWT_AUDIENCE"}
 

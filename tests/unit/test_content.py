@@ -11,19 +11,8 @@ from hypothesis import strategies as st
 from werkzeug.http import parse_options_header
 
 from inbound.messages import Message
-from media_proxy.content import (
-    LONGEST_NAME,
-    UNKNOWN_TYPE,
-    Content,
-    base_type,
-    classify,
-    clean_name,
-    content_disposition,
-    file_name,
-    is_answer_instead,
-    kind_of,
-    sniff,
-)
+from inbound.metadata import LONGEST_NAME, base_type, clean_name, file_name, kind_of
+from media_proxy.content import UNKNOWN_TYPE, Content, classify, content_disposition, is_answer_instead, sniff
 from tests.builders import ALL_SAMPLES, BROCHURE, DOCX, DRAWING, PHOTO, STICKER, TUNE, VIDEO, VOICE, Sample
 
 JPEG, PNG, WEBP = PHOTO.content[:512], DRAWING.content[:512], STICKER.content[:512]

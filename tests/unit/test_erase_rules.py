@@ -199,6 +199,7 @@ def test_an_odd_number_is_invalidated_where_its_objects_lie() -> None:
         ("MSG#1", "ALIAS", "aliases"),
         ("EVENT#1", "EVENT", "events"),
         ("CONV#1", "ALIAS#1", "contact_aliases"),
+        ("ALIASES#1", "abc", "contact_aliases"),
         ("CONV#1", "abc", "conversations"),
         ("MSG#1", "SOMETHING", "others"),
     ],

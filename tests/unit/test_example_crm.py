@@ -10,8 +10,8 @@ import pytest
 from examples import run
 from examples.crm import media, store, webhook
 from examples.crm.app import create_app
+from inbound.access import scope_of
 from inbound.media import message_id
-from media_proxy.access import scope_of
 from tests import builders
 
 SECRET = "a-media-token-secret-of-32-bytes-or-more"

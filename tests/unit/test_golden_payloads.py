@@ -36,7 +36,7 @@ class Seen:
 
 @dataclass(frozen=True)
 class Expected:
-    """All records of a body; `aliases` counts numbers that now point to a user id."""
+    """All records of a body; `aliases` counts numbers that now point to a user id, which points back."""
 
     messages: tuple[Seen, ...] = ()
     aliases: int = 0
@@ -322,7 +322,10 @@ def test_a_body_becomes_the_messages_that_it_should(name: str) -> None:
 def test_a_body_becomes_the_other_records_that_it_should(name: str) -> None:
     records, expected = records_of(name), EXPECTED[name]
 
-    assert len({(alias["pk"], alias["sk"]) for alias in of(records, "ContactAlias")}) == expected.aliases
+    aliases = {(alias["pk"], alias["sk"]) for alias in of(records, "ContactAlias")}
+    assert Counter(pk.partition("#")[0] for pk, _ in aliases) == Counter(
+        CONV=expected.aliases, ALIASES=expected.aliases
+    )
     assert tuple(status["status"] for status in of(records, "Status")) == expected.statuses
     assert tuple(change["sk"].split("#")[0] for change in of(records, "Change")) == expected.changes
     assert Counter(event["reason"] for event in of(records, "Event")) == Counter(expected.events)
@@ -458,11 +461,22 @@ def test_the_further_media_of_a_flow_reply_are_named_in_the_parent() -> None:
 
 
 def test_a_number_points_to_the_user_id_that_it_was_seen_with() -> None:
-    alias, *_ = of(records_of("text"), "ContactAlias")
+    alias, back, *_ = of(records_of("text"), "ContactAlias")
 
     assert alias["pk"] == f"CONV#{NUMBER}"
     assert alias["sk"] == f"ALIAS#{contact_id(NUMBER, ADA_PHONE)}"
     assert alias["contact_id"] == contact_id(NUMBER, ADA)
+    assert (back["pk"], back["sk"]) == (f"ALIASES#{NUMBER}", contact_id(NUMBER, ADA))
+    assert back["contact_id"] == contact_id(NUMBER, ADA_PHONE)
+
+
+@pytest.mark.parametrize("name", ["edit-text", "revoke"])
+def test_a_change_is_listed_with_its_conversation_apart_from_the_messages(name: str) -> None:
+    records = records_of(name)
+    (change,), (message,) = of(records, "Change"), of(records, "Message")
+
+    assert change["gsi1pk"] == f"CHANGES#{NUMBER}#{message['contact_id']}"
+    assert change["gsi1sk"] == f"{change['timestamp']:010d}#{message['message_id']}"
 
 
 def test_the_same_news_at_another_time_is_another_event() -> None:

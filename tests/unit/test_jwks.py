@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from jwt.algorithms import ECAlgorithm, HMACAlgorithm, OKPAlgorithm, RSAAlgorithm
 
-from media_proxy.jwks import LONGEST_RSA, NotAKeySet, chosen, published
+from inbound.jwks import LONGEST_RSA, NotAKeySet, chosen, published
 
 Json = dict[str, Any]
 

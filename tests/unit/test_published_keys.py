@@ -11,12 +11,11 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from werkzeug.wrappers import Request, Response
 
-from inbound import observability
+from inbound import observability, published_keys
 from inbound.cached import LIFETIME, PAUSE
 from inbound.errors import InternalError, Unauthenticated
+from inbound.published_keys import LARGEST, REST, TRUSTED, PublishedKeys
 from local.server import serve
-from media_proxy import published_keys
-from media_proxy.published_keys import LARGEST, REST, TRUSTED, PublishedKeys
 from tests.clock import Clock
 from tests.unit.test_jwks import document, jwk
 

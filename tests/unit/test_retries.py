@@ -8,26 +8,21 @@ from hypothesis import strategies as st
 
 from inbound import errors
 from inbound.errors import MediaError, MediaExpired
+from inbound.media_states import FAILED, FETCHING, QUEUED, READY, WAITING, known_error
 from inbound.messages import Media, Message
 from media_proxy.deadline import Deadline
 from media_proxy.retries import (
     BUSY,
-    FAILED,
-    FETCHING,
     LAST_CALL,
     LEFT,
     LONGEST_WAIT,
     OPERATOR_WAIT,
-    QUEUED,
-    READY,
     SHORTEST_WAIT,
     TRANSIENT,
     TRY,
-    WAITING,
     backoff,
     deadline_for,
     deadline_of,
-    known_error,
     next_attempt,
     outlook,
     settles,

@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 
 from inbound.credentials import SigningKey
 from inbound.errors import InternalError
-from media_proxy.content import clean_name, content_disposition
+from inbound.metadata import clean_name
+from media_proxy.content import content_disposition
 from media_proxy.signing import LONG_WINDOW, SHORT_KINDS, SHORT_WINDOW, active_key, expiry, sign
 
 NOW = 1_790_800_000

@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from inbound.media import digest
+from inbound.media_states import FAILED, FETCHING, QUEUED, READY, WAITING
 from inbound.messages import Media
-from media_proxy.retries import FAILED, FETCHING, QUEUED, READY, WAITING
 from media_proxy.unsettled import (
     GRACE,
     PARTITIONS,

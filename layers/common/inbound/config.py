@@ -85,14 +85,26 @@ class FetchSettings(StoringSettings, GraphSettings):
     no_storage_numbers: CommaList = ()
 
 
-class ProxySettings(FetchSettings):
+class CallerSettings(Settings):
+    """What every function has that agents' pages call: where media tokens come from."""
+
+    graph_secret_id: str
+    jwks_url: Annotated[TrustedUrl | None, BeforeValidator(_absent_when_empty)] = None
+    jwt_issuer: OptionalText = None
+    jwt_audience: OptionalText = None
+
+
+class ProxySettings(FetchSettings, CallerSettings):
     """The media proxy's environment."""
 
     signing_key_secret_id: str
     edge_url: Origin
-    jwks_url: Annotated[TrustedUrl | None, BeforeValidator(_absent_when_empty)] = None
-    jwt_issuer: OptionalText = None
-    jwt_audience: OptionalText = None
+
+
+class InboxSettings(CallerSettings):
+    """The environment of the read API."""
+
+    table_name: str
 
 
 class SweepSettings(MediaSettings):

@@ -15,8 +15,10 @@ InboundError
 │   ├── SigningKeysInUse        a key group still names a key that is to go
 │   ├── AwsCallFailed           AWS refuses, or does not answer
 │   └── GivenUp                 the time is over
-└── MediaError                  a media request cannot be served
+└── MediaError                  a request of an agent's page cannot be served
     ├── Unauthenticated         no token, or not valid
+    ├── InvalidRequest          a parameter is missing or malformed
+    ├── ConversationNotFound    unknown, or not the caller's
     ├── MessageNotFound         unknown, or not the caller's
     ├── NoMedia                 a message without media
     ├── MediaUnavailable        Meta never gave an id
@@ -127,7 +129,7 @@ class GivenUp(SigningKeyError):
 
 
 class MediaError(InboundError):
-    """A medium that cannot be had, and whether asking again may help.
+    """A medium, a message or a conversation that cannot be had, and whether asking again may help.
 
     `retry_after` is in seconds, when known. `graph_code`, `graph_subcode`, `graph_trace` and `http_status` are
     what Graph said, for logs. `media` is what is known of the media although its bytes are not there.
@@ -158,6 +160,18 @@ class Unauthenticated(MediaError):
     """No media token, or one that is not valid."""
 
     code = "unauthenticated"
+
+
+class InvalidRequest(MediaError):
+    """A parameter is missing or malformed, or a cursor belongs to another listing."""
+
+    code = "invalid_request"
+
+
+class ConversationNotFound(MediaError):
+    """Unknown, or not the caller's: the two look the same."""
+
+    code = "conversation_not_found"
 
 
 class MessageNotFound(MediaError):

@@ -10,6 +10,7 @@
 | Change      | MSG#<original id>       | EDIT#<ts>#<id>, REVOKE#<ts>#<id> |
 | Conversation| CONV#<phone_number_id>  | <contact_id>                   |
 | ContactAlias| CONV#<phone_number_id>  | ALIAS#<other contact_id>       |
+| ContactAlias| ALIASES#<phone_number_id> | <contact_id>                 |
 | Event       | EVENT#<digest>          | EVENT                          |
 """
 
@@ -52,6 +53,27 @@ class UnsettledIndex(GlobalSecondaryIndex[Any]):  # type: ignore[no-untyped-call
     gsi2sk = UnicodeAttribute(range_key=True)
 
 
+class ListingIndex(GlobalSecondaryIndex[Any]):  # type: ignore[no-untyped-call]  # as above
+    """GSI1: what is listed, by time.
+
+    | listing                                | entries                | of what            |
+    |----------------------------------------|------------------------|--------------------|
+    | HEADS#<phone_number_id>                | <ts>#<contact_id>      | conversations      |
+    | CONV#<phone_number_id>#<contact_id>    | <ts>#<message_id>      | messages           |
+    | CHANGES#<phone_number_id>#<contact_id> | <ts>#<id of the change>| edits, deletions   |
+    | EVENTS#<app_id>                        | <received>             | events             |
+    """
+
+    class Meta:
+        """PynamoDB's settings."""
+
+        index_name = "GSI1"
+        projection = KeysOnlyProjection()
+
+    gsi1pk = UnicodeAttribute(hash_key=True)
+    gsi1sk = UnicodeAttribute(range_key=True)
+
+
 class Item(Model):
     """What all items have: the keys, the keys of both indexes, and the time to live (Unix seconds)."""
 
@@ -71,6 +93,7 @@ class Item(Model):
     gsi2pk = UnicodeAttribute(null=True)
     gsi2sk = UnicodeAttribute(null=True)
     ttl = NumberAttribute(null=True)
+    listing = ListingIndex()
     unsettled = UnsettledIndex()
 
     @classmethod
@@ -211,7 +234,11 @@ class Conversation(Item):
 
 
 class ContactAlias(Item):
-    """Another id under which the same person wrote: a phone number beside a business-scoped user id."""
+    """Another id under which the same person wrote: a phone number beside a business-scoped user id.
+
+    There are two of them, one to find each id by the other: below CONV# the number's points to the user id's, below
+    ALIASES# the user id's to the number's. WhatsApp gives a new user id to who changes the number, so there is one.
+    """
 
     phone_number_id = UnicodeAttribute()
     contact_id = UnicodeAttribute()

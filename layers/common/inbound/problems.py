@@ -16,6 +16,8 @@ TABLE: Mapping[type[InboundError], tuple[int, str]] = {
     errors.NotConfigured: (503, "No app secret is configured yet"),
     errors.StoreUnavailable: (503, "Not everything could be stored"),
     errors.Unauthenticated: (401, "No valid media token"),
+    errors.InvalidRequest: (400, "The request is malformed"),
+    errors.ConversationNotFound: (404, "No such conversation"),
     errors.MessageNotFound: (404, "No such message"),
     errors.NoMedia: (404, "This message has no media"),
     errors.MediaUnavailable: (410, "WhatsApp never delivered this media"),

@@ -4,15 +4,15 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from inbound import jwks
 from inbound.cached import Cached
 from inbound.errors import InternalError, Unauthenticated
+from inbound.jwks import NotAKeySet, PublishedKey
 from inbound.observability import logger, metrics
 from inbound.outbound import NETWORK_FAULTS, Session
-from media_proxy import jwks
-from media_proxy.jwks import NotAKeySet, PublishedKey
 
 if TYPE_CHECKING:
-    from media_proxy.jwks import PublicKey
+    from inbound.jwks import PublicKey
 
 TIMEOUTS = (2.0, 2.0)  # seconds to connect, and of silence
 LONGEST = 5.0  # seconds for the whole document

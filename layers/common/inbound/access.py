@@ -10,7 +10,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from inbound.errors import Unauthenticated
 
 if TYPE_CHECKING:
-    from media_proxy.jwks import PublicKey
+    from inbound.jwks import PublicKey
 
 COOKIE = "media_token"
 LEEWAY = 10  # seconds of clock difference
@@ -60,6 +60,10 @@ class Scope(BaseModel):
         if self.message is not None:
             bounds.append(self.message in message_ids)
         return bool(bounds) and all(bounds)
+
+    def lists(self, *, phone_number_id: str, contact_ids: Iterable[str]) -> bool:
+        """Tell whether a conversation may be seen, of which these are all ids; bound to a message it lists none."""
+        return any(self.opens(phone_number_id=phone_number_id, contact_id=one, message_ids=()) for one in contact_ids)
 
 
 def token_of(headers: Mapping[str, str], cookies: Iterable[str], query: Mapping[str, str]) -> str:

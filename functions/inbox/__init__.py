@@ -1,0 +1,1 @@
+"""What agents read: who asks → which conversation → listed → read by key → answered."""
