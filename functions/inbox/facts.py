@@ -82,7 +82,6 @@ def media_of(found: "Found", now: int) -> shapes.Media:
     message, media = found
     answer = {
         **described(message, media),
-        "size": None if media is None or media.size is None else int(media.size),
         "voice": message.voice or None,
         "animated": message.animated or None,
         **_state(message, media, now),

@@ -323,6 +323,7 @@ class Conversation(TypedDict):
     """As in the thread, but without what was changed of it since, its quoted message and further media."""
 
 
+@_described
 class _Page(TypedDict):
     cursor: str | None
     """For the entries before these; `null` when there are none."""

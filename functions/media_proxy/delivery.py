@@ -5,10 +5,11 @@ What decides stands in the modules beside it (access, retries, sources, signing)
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from inbound import metadata
 from inbound.errors import MediaError, MessageNotFound, NoMedia
+from inbound.media import Metadata
 from inbound.media_states import servable
 from inbound.messages import Media
 from inbound.metadata import described
@@ -40,14 +41,14 @@ class Ready(NamedTuple):
     """A signed URL, and what is known of the media."""
 
     signed: "SignedUrl"
-    media: dict[str, Any]
+    media: Metadata
 
 
 class Pending(NamedTuple):
     """Not there yet: ask again after so many seconds."""
 
     retry_after: int
-    media: dict[str, Any]
+    media: Metadata
 
 
 def deliver(

@@ -1,12 +1,30 @@
 """Outcomes as HTTP answers. Errors have their table in `inbound.problems`."""
 
 import json
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
+from typing_extensions import TypedDict
+
+from inbound.media import Metadata
 from media_proxy.delivery import Pending, Ready
 
 NOT_STORED = "no-store"
 LONGEST_AGE, MARGIN = 300, 60  # seconds a browser may keep the redirect; and how much life must be left
+
+
+class ReadyBody(TypedDict):
+    """Where the media is, and until when (Unix seconds) that address is good."""
+
+    url: str
+    expires_at: int
+    media: Metadata
+
+
+class PendingBody(TypedDict):
+    """The media is not here yet."""
+
+    status: Literal["pending"]
+    media: Metadata
 
 
 class Answer(NamedTuple):
@@ -26,11 +44,12 @@ def wants_json(accept: str) -> bool:
 def answer_of(outcome: Ready | Pending, *, as_json: bool, retry: bool, now: int) -> Answer:
     """Give the answer to a request: a redirect or JSON when ready, else 202."""
     if isinstance(outcome, Pending):
-        body = {"status": "pending", "media": outcome.media}
-        return _json(202, body, {"Retry-After": str(outcome.retry_after)})
+        pending: PendingBody = {"status": "pending", "media": outcome.media}
+        return _json(202, pending, {"Retry-After": str(outcome.retry_after)})
     signed = outcome.signed
     if as_json:
-        return _json(200, {"url": signed.url, "expires_at": signed.expires_at, "media": outcome.media}, {})
+        ready: ReadyBody = {"url": signed.url, "expires_at": signed.expires_at, "media": outcome.media}
+        return _json(200, ready, {})
     age = min(LONGEST_AGE, signed.expires_at - now - MARGIN)
     headers = {
         "Location": signed.url,

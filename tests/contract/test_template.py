@@ -423,6 +423,7 @@ def test_a_secret_is_read_by_those_who_need_it() -> None:
     assert holders("secretsmanager:GetSecretValue") == {
         "arn:apps": {"WebhookFunction"},
         "arn:graph": {"PrefetchFunction", "MediaProxyFunction", "ExpiryFunction"},
+        "arn:graph": {"PrefetchFunction", "MediaProxyFunction", "InboxFunction"},
         "arn:key": {"MediaProxyFunction", "SigningKeyFunction"},
     }
 

@@ -7,6 +7,8 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
+from typing_extensions import TypedDict
+
 # https://developers.facebook.com/documentation/business-messaging/whatsapp/webhooks/reference/messages/image
 # and its siblings: the types whose object holds a media id. A voice note is "audio".
 MEDIA_TYPES = frozenset({"image", "audio", "video", "document", "sticker"})
@@ -34,6 +36,17 @@ class MediaObject(NamedTuple):
     def media_id(self) -> str | None:
         """The media id, trimmed, or None when the object has none."""
         return media_id_of(self.fields)
+
+
+class Metadata(TypedDict):
+    """What is known of media; `null` is what is not."""
+
+    type: str
+    mime_type: str | None
+    filename: str
+    size: int | None
+    caption: str | None
+    sha256: str | None
 
 
 def digest(*parts: str) -> str:

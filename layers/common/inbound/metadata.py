@@ -3,10 +3,10 @@
 import re
 import time
 import unicodedata
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from inbound import media as rules
-from inbound.media import MEDIA_TYPES
+from inbound.media import MEDIA_TYPES, Metadata
 
 if TYPE_CHECKING:
     from inbound.messages import Media, Message
@@ -54,13 +54,13 @@ _GAP = re.compile(f"[{_BLANKS}]{{2,}}")
 _AT_NO_EDGE = _BLANKS + _JOINERS + "."
 
 
-def described(message: "Message", media: "Media | None") -> dict[str, Any]:
+def described(message: "Message", media: "Media | None") -> Metadata:
     """Give what is known of a message's media, whether or not its bytes are there."""
     return {
         "type": kind_of(message),
         "mime_type": message.mime_type or (media.content_type if media else None),
         "filename": file_name(message, media.content_type if media else None),
-        "size": media.size if media else None,
+        "size": int(media.size) if media and media.size is not None else None,
         "caption": message.caption,
         "sha256": (media.sha256 if media else None) or rules.sha256_hex(message.sha256),
     }

@@ -1,10 +1,13 @@
 """Errors as HTTP answers: the one table, in the form of RFC 9457 (https://www.rfc-editor.org/rfc/rfc9457)."""
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import NamedTuple, NotRequired, cast
+
+from typing_extensions import TypedDict
 
 from inbound import errors
 from inbound.errors import InboundError, MediaError
+from inbound.media import Metadata
 
 CONTENT_TYPE = "application/problem+json"
 
@@ -35,18 +38,31 @@ TABLE: Mapping[type[InboundError], tuple[int, str]] = {
 }
 
 
+class ProblemBody(TypedDict):
+    """An error (RFC 9457): `code` is what programs decide on, `title` and `detail` are for people."""
+
+    type: str
+    title: str
+    status: int
+    code: str
+    detail: str
+    retryable: bool
+    retry_after: NotRequired[int]
+    media: NotRequired[Metadata]
+
+
 class Problem(NamedTuple):
     """An answer: HTTP status, headers, and the members of the JSON body."""
 
     status: int
     headers: dict[str, str]
-    body: dict[str, Any]
+    body: ProblemBody
 
 
 def problem(error: InboundError) -> Problem:
     """Turn an error into an HTTP answer."""
     status, title = TABLE[type(error)]
-    body: dict[str, Any] = {
+    body: ProblemBody = {
         "type": f"urn:whatsapp-media:error:{error.code}",
         "title": title,
         "status": status,
@@ -60,7 +76,7 @@ def problem(error: InboundError) -> Problem:
         body["retry_after"] = retry_after
         headers["Retry-After"] = str(retry_after)
     if isinstance(error, MediaError) and error.media is not None:
-        body["media"] = dict(error.media)
+        body["media"] = cast("Metadata", dict(error.media))
     if isinstance(error, errors.Unauthenticated):
         headers["WWW-Authenticate"] = "Bearer"
     return Problem(status, headers, body)
