@@ -5,7 +5,8 @@ Everything raises `StoreUnavailable` when the table does not answer.
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import NamedTuple
+from itertools import islice
+from typing import Any, NamedTuple
 
 from pynamodb.connection.table import TableConnection
 from pynamodb.exceptions import PynamoDBException
@@ -95,7 +96,7 @@ class Records:
 
     def partition(self, message_id: str) -> Stored:
         """Read all that is known of a message."""
-        return Stored(dict(self._query(f"MSG#{key_part(message_id)}")))
+        return Stored(dict(self._query(f"MSG#{key_part(message_id)}", consistent_read=True)))
 
     def statuses(self, message_ids: Sequence[str]) -> Stored:
         """Read the statuses of messages whose recipients are not known: a query each."""
@@ -116,17 +117,16 @@ class Records:
         return self._listed(listing, Item.gsi1sk.between(first, last), MOST_CHANGES, forward=False)
 
     def _listed(self, listing: str, condition: Condition | None, limit: int, *, forward: bool) -> list[Entry]:
-        with _store_faults():
-            answer = self._table.query(
-                listing, condition, index_name=ListingIndex.Meta.index_name, limit=limit, scan_index_forward=forward
-            )
-        return [Entry(item["gsi1sk"]["S"], (item["pk"]["S"], item["sk"]["S"])) for item in answer["Items"]]
+        index = ListingIndex.Meta.index_name
+        listed = self._query(listing, condition, index_name=index, limit=limit, scan_index_forward=forward)
+        return [Entry(item["gsi1sk"]["S"], key) for key, item in islice(listed, limit)]
 
-    def _query(self, pk: str, condition: Condition | None = None) -> Iterator[tuple[Key, Serialized]]:
+    def _query(self, pk: str, condition: Condition | None = None, **options: Any) -> Iterator[tuple[Key, Serialized]]:
+        """Read the items of a partition; where DynamoDB ends in the middle, go on only if more are wanted."""
         start = None
         with _store_faults():
             while True:
-                answer = self._table.query(pk, condition, exclusive_start_key=start, consistent_read=True)
+                answer = self._table.query(pk, condition, exclusive_start_key=start, **options)
                 yield from (((item["pk"]["S"], item["sk"]["S"]), item) for item in answer["Items"])
                 start = answer.get("LastEvaluatedKey")
                 if not start:
