@@ -32,12 +32,14 @@ class Route(NamedTuple):
         ((kind, content),) = response["content"].items()
         assert answer.headers["Content-Type"].partition(";")[0] == kind
         body = answer.json()
-        _judge(content["schema"]["$ref"]).validate(body)
+        schema_of(content["schema"]["$ref"].rpartition("/")[2]).validate(body)
         return body
 
 
 @cache
-def _judge(reference: str) -> Draft202012Validator:
+def schema_of(name: str) -> Draft202012Validator:
+    """Give a schema of the document, closed."""
+    reference = f"#/components/schemas/{name}"
     return Draft202012Validator({"$ref": reference, "components": _closed(DOCUMENT["components"])})
 
 

@@ -20,6 +20,7 @@ import jwt
 
 from inbound.media import message_id
 from local import sample
+from inbound.media import contact_id, message_id
 from local.options import APP_SECRET, MEDIA_TOKEN_SECRET, PHONE_NUMBER_ID, VERIFY_TOKEN, WABA_ID
 from webhook.parcel import packed, parcel_of
 
@@ -29,6 +30,8 @@ FOLDER = Path(__file__).parent.parent / "events"
 WAMID = "wamid.HBgLMTU1NTAxMDAxMDEVAgASGBQzQTAwMDAwMDAwMDAwMDAwMDAwMQA="
 MESSAGE_ID = message_id(PHONE_NUMBER_ID, WAMID)
 BATCH = ("wamid.HBgLMTU1NTAxMDAxMDEVAgASGBQzQTAwMDAwMDAwMDAwMDAwMDAwMgA=", "wamid.HBgMNDQ3NzAwOTAwMTAyFQIAEhgUM0EA")
+CONTACT_ID = contact_id(PHONE_NUMBER_ID, "15550100101")
+MOMENT = 1_795_000_000  # 2026-11-18
 JSON = {"content-type": "application/json"}
 FOREVER = 4_102_444_799  # the end of 2099; a token for a laptop
 
@@ -60,6 +63,19 @@ def events(moment: int) -> Iterator[tuple[str, Event]]:
     yield "sweep-schedule", _scheduled(moment, "sweep")
     yield "expiry-schedule", _scheduled(moment, "expiry")
     yield "signing-key-create", _created()
+    yield "media-redirect", _request("GET", path, headers={"authorization": f"Bearer {token}"})
+    yield "media-cookie", _request("GET", path, cookies=[f"media_token={token}"])
+    yield "media-json", _request("GET", path, query={"token": token}, headers={"accept": "application/json"})
+    yield "media-download", _request("GET", path, query={"token": token, "download": "1"})
+    yield "media-old-path", _request("GET", f"/api{path}", headers={"authorization": f"Bearer {token}"})
+    yield "media-without-token", _request("GET", path)
+    listed = {"phone_number_id": PHONE_NUMBER_ID, "token": token}
+    yield "inbox-conversations", _request("GET", "/conversations", query=listed)
+    yield "inbox-messages", _request("GET", f"/conversations/{CONTACT_ID}/messages", query=listed)
+    yield "inbox-message", _request("GET", f"/messages/{MESSAGE_ID}", query={"token": token})
+    yield "forward-batch", {"Records": [_record("forward", packed(parcel_of(body, _signed(body) | JSON)))]}
+    yield "prefetch-batch", {"Records": [_job(MESSAGE_ID), _job("unknown")]}
+    yield "sweep-schedule", _scheduled()
 
 
 def _scheduled(moment: int, rule: str) -> Event:

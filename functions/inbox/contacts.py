@@ -5,10 +5,10 @@ https://developers.facebook.com/documentation/business-messaging/whatsapp/busine
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from inbound.media import key_part
+from inbound.media import key_part, link_keys
 
 if TYPE_CHECKING:
-    from inbound.messages import Conversation, Key
+    from inbound.messages import Conversation
     from inbox.records import Stored
 
 
@@ -22,11 +22,6 @@ class Contact(NamedTuple):
     def listings(self, kind: str) -> list[str]:
         """Give the listings of this contact: CONV for messages, CHANGES for what was done to them."""
         return [f"{kind}#{key_part(self.number)}#{one}" for one in self.ids]
-
-
-def link_keys(number: str, contact_id: str) -> "tuple[Key, Key]":
-    """Give where an id's user id would stand, and where a user id's phone number would."""
-    return (f"CONV#{key_part(number)}", f"ALIAS#{contact_id}"), (f"ALIASES#{key_part(number)}", contact_id)
 
 
 def contact_of(number: str, contact_id: str, stored: "Stored") -> Contact:

@@ -5,14 +5,14 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, NamedTuple
 
 from inbound.errors import ConversationNotFound
-from inbound.media import key_part
+from inbound.media import is_contact_id, key_part, link_keys
 from inbox import entries, facts, shapes
-from inbox.contacts import Contact, contact_of, heads_of, link_keys
+from inbox.contacts import Contact, contact_of, heads_of
 from inbox.entries import Entry
 from inbox.places import tokens_after
 from inbox.reading import messages
 from inbox.records import Records, Stored, head_key
-from inbox.request import Window, is_contact_id
+from inbox.request import Window
 from inbox.thread import UNKNOWN
 
 if TYPE_CHECKING:

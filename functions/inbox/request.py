@@ -8,7 +8,6 @@ from inbound.errors import InvalidRequest
 from inbox.places import place_of
 
 LARGEST_PAGE, USUAL_PAGE = 100, 50
-_CONTACT_ID = re.compile(r"[a-z2-7]{26}", re.ASCII)
 _LIMIT = re.compile(r"[0-9]{1,3}", re.ASCII)
 
 
@@ -35,11 +34,6 @@ def number_in(query: Mapping[str, str]) -> str:
     if not number:
         raise InvalidRequest("phone_number_id is missing.")
     return number
-
-
-def is_contact_id(text: str) -> bool:
-    """Tell whether a text could be a contact's id; nothing else goes into a key."""
-    return _CONTACT_ID.fullmatch(text) is not None
 
 
 def window_in(query: Mapping[str, str], listing: str) -> Window:

@@ -6,13 +6,14 @@ from typing import TYPE_CHECKING
 
 from inbound.batches import in_parallel
 from inbound.errors import ConversationNotFound, MessageNotFound
+from inbound.media import is_contact_id, link_keys
 from inbox import entries, shapes
-from inbox.contacts import Contact, contact_of, heads_of, link_keys
+from inbox.contacts import Contact, contact_of, heads_of
 from inbox.entries import Entry, Page
 from inbox.places import tokens_after
 from inbox.reading import messages
 from inbox.records import Found, Records, head_key
-from inbox.request import Window, is_contact_id
+from inbox.request import Window
 
 if TYPE_CHECKING:
     from inbound.access import Scope

@@ -3,13 +3,13 @@
 What decides stands in the modules beside it (access, retries, sources, signing); this one calls them in order.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 from inbound import metadata
 from inbound.errors import MediaError, MessageNotFound, NoMedia
-from inbound.media import Metadata
+from inbound.media import Metadata, is_contact_id
 from inbound.media_states import servable
 from inbound.messages import Media
 from inbound.metadata import described
@@ -77,15 +77,17 @@ def deliver(
 
 def opened(asked: Asked, items: MediaItems) -> Found:
     """Find the message, if the caller may see it. Raises `MessageNotFound` for unknown and foreign ones alike."""
+    scope = asked.scope
 
-    def may_open(message: "Message") -> bool:
-        return asked.scope.opens(
+    def may_open(message: "Message", same_person: Collection[str]) -> bool:
+        return scope.opens(
             phone_number_id=message.phone_number_id,
-            contact_id=message.contact_id,
+            contact_id=scope.conversation if message.contact_id in same_person else message.contact_id,
             message_ids=(asked.message_id, message.message_id),
         )
 
-    found = items.find(asked.message_id, may_open)
+    bound_to = scope.conversation if is_contact_id(scope.conversation or "") else None
+    found = items.find(asked.message_id, may_open, bound_to)
     if found is None:
         raise MessageNotFound("There is no such message.")
     return found

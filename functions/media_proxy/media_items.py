@@ -5,7 +5,7 @@ demands that the message is there and was not erased; all later ones demand the 
 """
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -18,9 +18,9 @@ from pynamodb.transactions import TransactWrite
 from inbound.batches import pauses
 from inbound.errors import StoreUnavailable
 from inbound.event_names import MEDIA_FAILED, MEDIA_READY
-from inbound.media import key_part
+from inbound.media import key_part, link_keys
 from inbound.media_states import FAILED, FETCHING, QUEUED, READY, WAITING
-from inbound.messages import Alias, Erased, Media, Message, Serialized
+from inbound.messages import Alias, Erased, Media, Message, Serialized, items_at
 from inbound.observability import logger
 from media_proxy import lease
 from media_proxy.cache import Stored
@@ -28,6 +28,9 @@ from media_proxy.cache import Stored
 # Between these sort keys lie alias, edits, tombstone, media and message; statuses lie behind.
 FIRST, LAST = "ALIAS", "MESSAGE"
 DAY = 24 * 3600
+NOBODY = "nobody"
+# Whether a message may be seen; other ids under which its contact may be known to the caller.
+MayOpen = Callable[[Message, Collection[str]], bool]
 # What an event about media says of its message.
 IDENTIFYING = ("message_id", "phone_number_id", "contact_id", "direction", "timestamp", "media_kind")
 # Why DynamoDB refuses a transaction although it is well: somebody else was faster, or is at it right now.
@@ -73,16 +76,18 @@ class MediaItems:
     def __init__(self, table: TableConnection) -> None:
         self._table = table
 
-    def find(self, asked_id: str, may_open: Callable[[Message], bool] = lambda _: True) -> Found | None:
+    def find(self, asked_id: str, may_open: MayOpen = lambda *_: True, conversation: str | None = None) -> Found | None:
         """Read a message and its media by id or by old id; None when there is none, it was erased, or may not be seen.
 
-        A hit by its id takes one read. All else takes two, as an old id does: from how long it takes nobody can tell
-        what is unknown from what is not theirs.
+        A hit by its id takes one read. All else takes two, as an old id does, and one more for who may open one
+        `conversation`: from how long it takes nobody can tell what is unknown from what is not theirs.
         """
         items = self._partition(asked_id)
         found = _found(items, may_open)
         if found is None:
-            found = _found(self._partition(_meant(asked_id, items)), may_open)
+            items = self._partition(_meant(asked_id, items))
+            same_person = self._also_known_as(conversation, items) if conversation is not None else frozenset()
+            found = _found(items, may_open, same_person)
         return found
 
     def begin(self, found: Found, now: int, next_attempt_at: int) -> int | None:
@@ -180,6 +185,13 @@ class MediaItems:
         except PynamoDBException as error:
             logger.warning("not_taken_out_of_unsettled", message_id=message_id, error=error.cause_response_code)
 
+    def _also_known_as(self, contact: str, items: Mapping[str, Serialized]) -> frozenset[str]:
+        """Give the other ids of a contact of the message's number: some are known by phone and by user id."""
+        number = items["MESSAGE"]["phone_number_id"]["S"] if "MESSAGE" in items else NOBODY
+        with _store_faults():
+            links = items_at(self._table, link_keys(number, contact))
+        return frozenset(link["contact_id"]["S"] for link in links.values())
+
     def _partition(self, asked_id: str) -> dict[str, Serialized]:
         """Read what is known of a message id: one query. Items by sort key."""
         with _store_faults():
@@ -233,13 +245,15 @@ def _meant(asked_id: str, items: Mapping[str, Serialized]) -> str:
     return Alias.from_raw_data(items["ALIAS"]).message_id if is_old else asked_id
 
 
-def _found(items: Mapping[str, Serialized], may_open: Callable[[Message], bool]) -> Found | None:
+def _found(
+    items: Mapping[str, Serialized], may_open: MayOpen, same_person: Collection[str] = frozenset()
+) -> Found | None:
     """Give what a partition holds (items by sort key), unless it was erased or may not be seen."""
     if "MESSAGE" not in items or "ERASED" in items:
         return None
     message = Message.from_raw_data(items["MESSAGE"])
     media = Media.from_raw_data(items["MEDIA"]) if "MEDIA" in items else None
-    return Found(message, media) if may_open(message) else None
+    return Found(message, media) if may_open(message, same_person) else None
 
 
 class _Lost(Exception):

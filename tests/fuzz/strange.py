@@ -410,11 +410,26 @@ def _view(world: World, dice: random.Random, route: Route) -> Strange:
     headers, query, plain = _presented(world, dice, token)
     if dice.random() < 0.3:
         headers, query, plain = headers + _headers(dice), f"{_query(dice)}&{query}", False
-    target = _target(route.path.replace("{message_id}", own_id), query)
+    if route.path.startswith("/conversations"):
+        query = f"{query}&{_listing(world, dice)}"
+    target = _target(route.path.replace("{message_id}", own_id).replace("{contact_id}", own_id), query)
     fits = method == route.method.encode() and _head_size(headers) + len(target) < ROOM
     must = 401 if fits and plain and is_known and not token.valid else None
     body = _any_bytes(dice) if dice.random() < 0.05 else b""
     return Strange(route.key, method, target, headers, body, may=token.valid, must=must)
+
+
+def _listing(world: World, dice: random.Random) -> str:
+    """Ask for a part of a listing, in ways that make sense one by one."""
+    strange = [*HOSTILE_TEXTS, *PIECES, base64.urlsafe_b64encode(dice.randbytes(20)).decode()]
+    asked = {
+        "phone_number_id": world.phone_number_id if dice.random() < 0.7 else dice.choice(strange),
+        "limit": str(dice.choice([1, 50, 100, *NUMBERS])),
+        "cursor": dice.choice(["MTIzNDU2NzgxNzkwODAwMDAw", *strange]),
+        "since": dice.choice(["0", "1790800000", *strange]),
+    }
+    names = [name for name in asked if dice.random() < (0.9 if name == "phone_number_id" else 0.3)]
+    return "&".join(f"{name}={quote(asked[name], errors='replace')}" for name in names)
 
 
 def _presented(world: World, dice: random.Random, token: Token) -> tuple[Headers, str, bool]:

@@ -33,7 +33,7 @@ AT_ONCE = 16
 UNSIGNED = 0.7  # of all requests; the others may bear a valid signature
 AT_A_TIME = 500  # requests until the witness thinks about them
 LONGEST = 1800  # seconds
-READS = frozenset({"Query", "GetSecretValue", "HeadObject"})
+READS = frozenset({"Query", "BatchGetItem", "GetSecretValue", "HeadObject"})
 # Handlers that have served once keep what they have imported; and each of them serves hundreds of requests.
 GROWTH = 40 * 1024 * 1024
 

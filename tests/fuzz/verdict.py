@@ -60,6 +60,9 @@ def _flaws_of_ours(asked: Strange, answer: Answer, codes: Mapping[str, int]) -> 
         private = "no-store" if answer.status != 302 else "private, max-age="
         if not headers.get("cache-control", "").startswith(("no-store", private)):
             found.append("media that may be stored by anybody")
+    elif asked.aim.startswith(("GET /conversations", "GET /messages")):
+        if (headers.get("content-type"), headers.get("cache-control")) != ("application/json", "no-store"):
+            found.append(f"the read API answers {headers.get('content-type')}, {headers.get('cache-control')}")
     elif headers.get("content-type", "").partition(";")[0] != "text/plain":
         found.append(f"the webhook answers {headers.get('content-type')}")
     return found

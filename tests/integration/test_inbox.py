@@ -109,7 +109,8 @@ def test_messages_of_the_same_second_are_neither_lost_nor_told_twice_between_pag
     moment = str(NOW - 5)
     sent = tell(system, number, *(builders.text_message(sender=phone, timestamp=moment) for _ in range(5)))
 
-    read, cursor = [], {}
+    read: list[str] = []
+    cursor: Json = {}
     for _ in range(5):
         page = thread(system, number, contact_id(number, phone), limit=1, **cursor)
         read, cursor = [*read, *ids(page)], {"cursor": page["cursor"]}
@@ -208,7 +209,8 @@ def test_a_poll_that_finds_much_goes_on_until_it_has_told_all(system: System) ->
     middle = NOW - 26
     sent = tell(system, number, *(text_at(-30 + place, phone) for place in range(7)))
 
-    read, since, more = [], str(NOW - 60), True
+    read: list[str] = []
+    since, more = str(NOW - 60), True
     while more:
         page = thread(system, number, contact, since=since, limit=3)
         read, since, more = [*read, *ids(page)], page["since"], page["more"]
@@ -223,7 +225,8 @@ def test_many_edits_of_one_message_do_not_hold_up_a_poll(system: System) -> None
     tell(system, number, first, *(edit_of(first, f"edit {place}", phone, -80 + place) for place in range(9)))
     (last,) = tell(system, number, text_at(-5, phone, "last"))
 
-    read, since, more = [], str(NOW - 95), True
+    read: list[Json] = []
+    since, more = str(NOW - 95), True
     while more:
         page = thread(system, number, contact, since=since, limit=2)
         read, since, more = [*read, *page["messages"]], page["since"], page["more"]
@@ -380,6 +383,19 @@ def test_a_person_with_two_ids_has_one_conversation(system: System) -> None:
         assert one(system, hidden, token)["text"] == "by user id"
 
 
+def test_either_id_of_a_person_opens_the_media_of_both(system: System) -> None:
+    number, phone, user = systems.NUMBER_A, any_phone(), any_user_id()
+    by_phone = system.receive(number=number, sender=phone)
+    tell(system, number, text_at(-30, phone, from_user_id=user))
+    by_user = system.receive(number=number, sender=phone, from_user_id=user)
+    tokens = [system.token(phone_numbers=None, conversation=contact_id(number, own)) for own in (phone, user)]
+    stranger = system.token(phone_numbers=None, conversation=contact_id(number, any_phone()))
+
+    for own_id in (by_phone, by_user):
+        assert [system.get(own_id, token).status_code for token in tokens] == [302, 302]
+        system.problem(own_id, 404, "message_not_found", token=stranger)
+
+
 def test_pages_of_a_merged_conversation_hold_each_message_once(system: System) -> None:
     number, phone, user = any_phone_number_id(), any_phone(), any_user_id()
     sent = []
@@ -387,7 +403,8 @@ def test_pages_of_a_merged_conversation_hold_each_message_once(system: System) -
         whose = {} if place % 2 else {"from_user_id": user}
         sent += tell(system, number, text_at(-60 + place, phone, **whose))
 
-    read, cursor = [], {}
+    read: list[str] = []
+    cursor: Json = {}
     for _ in range(3):
         page = thread(system, number, contact_id(number, phone), limit=2, **cursor)
         read, cursor = [*read, *ids(page)], {"cursor": page["cursor"]}
@@ -587,7 +604,7 @@ def test_a_message_too_large_for_the_table_says_that_it_is_not_all_there(system:
 def test_the_media_proxy_answers_as_the_document_says(system: System) -> None:
     own_id = system.receive()
     for options in ({}, {"headers": {"Accept": "application/json"}}, {"token": "nonsense"}):
-        MEDIA.described(system.get(own_id, **options))  # type: ignore[arg-type]
+        MEDIA.described(system.get(own_id, **options))
     MEDIA.described(system.get(UNKNOWN))
     Route("head", "/media/messages/{message_id}").described(system.get(own_id, method="HEAD"))
 

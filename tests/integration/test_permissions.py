@@ -8,8 +8,9 @@ from collections.abc import Iterator
 from threading import Thread
 
 import pytest
+import requests
 
-from inbound.media import message_id
+from inbound.media import contact_id, message_id
 from local import faults
 from local.event_sources import record_of
 from local.server import serve
@@ -39,6 +40,7 @@ def toured() -> Iterator[System]:
         worker(system)
         sweeper(system)
         expiry(system)
+        inbox(system)
         yield system
 
 
@@ -119,6 +121,20 @@ def sweeper(system: System) -> None:
     system.put({"pk": f"MSG#{lost}", "sk": "MEDIA", "status": "waiting", "attempts": 1, "fence": 1})
     system.sweep()
     assert (system.media(due)["status"], system.media(lost)["status"]) == ("queued", "failed")
+
+
+def inbox(system: System) -> None:
+    number, phone = system.stack.phone_number_id, builders.any_phone()
+    message = builders.text_message(sender=phone)
+    assert system.post(builders.notification(message, phone_number_id=number)).status_code == 200
+    headers = {"Authorization": f"Bearer {system.stack.media_token}"}
+    paths = ("conversations", f"conversations/{contact_id(number, phone)}/messages")
+    for path in (*paths, f"messages/{message_id(number, message['id'])}"):
+        url = f"{system.stack.api_url}/{path}"
+        assert requests.get(url, {"phone_number_id": number}, headers=headers, timeout=30).status_code == 200
+    # One person's token, shown something that is not theirs under this id.
+    stranger = system.token(phone_numbers=None, conversation=contact_id(number, phone))
+    system.problem(system.receive(), 404, "message_not_found", token=stranger)
 
 
 def large(system: System, sample: Sample, size: int, *, break_it: bool = True) -> str:

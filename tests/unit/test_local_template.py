@@ -71,6 +71,9 @@ def test_every_route_of_the_contract_is_found(ours: Template) -> None:
         ("HEAD /media/messages/{message_id}", "MediaProxyFunction"),
         ("GET /api/media/messages/{message_id}", "MediaProxyFunction"),
         ("HEAD /api/media/messages/{message_id}", "MediaProxyFunction"),
+        ("GET /conversations", "InboxFunction"),
+        ("GET /conversations/{contact_id}/messages", "InboxFunction"),
+        ("GET /messages/{message_id}", "InboxFunction"),
     }
 
 

@@ -6,13 +6,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from inbound.media import Metadata
 from media_proxy.delivery import Pending, Ready
 from media_proxy.responses import Answer, answer_of, wants_json
 from media_proxy.signing import SignedUrl
 
 NOW = 1_790_800_000
 URL = "https://edge.example.com/inline/1/m/1?Expires=1&Signature=x&Key-Pair-Id=K&Hash-Algorithm=SHA256"
-ABOUT = {
+ABOUT: Metadata = {
     "type": "image",
     "mime_type": "image/jpeg",
     "filename": "請求書.jpg",

@@ -4,6 +4,7 @@ import pytest
 
 from inbound import errors
 from inbound.errors import InboundError, MediaExpired
+from inbound.media import Metadata
 from inbound.problems import TABLE
 from media_proxy.delivery import Pending, Ready
 from media_proxy.signing import SignedUrl
@@ -13,6 +14,15 @@ SERVED = ("MediaRequests", "MediaServed")
 GONE = ("MediaRequests", "MediaGone")
 FAILED = ("MediaRequests", "MediaFailed")
 
+ABOUT: Metadata = {
+    "type": "image",
+    "mime_type": None,
+    "filename": "image.jpg",
+    "size": None,
+    "caption": None,
+    "sha256": None,
+}
+
 
 def settled(error: MediaExpired) -> MediaExpired:
     error.retryable = False
@@ -20,11 +30,11 @@ def settled(error: MediaExpired) -> MediaExpired:
 
 
 def test_what_is_redirected_is_served() -> None:
-    assert counted(Ready(SignedUrl("https://d1.cloudfront.net/x", 1), {})) == SERVED
+    assert counted(Ready(SignedUrl("https://d1.cloudfront.net/x", 1), ABOUT)) == SERVED
 
 
 def test_what_is_pending_counts_when_it_is_asked_for_again() -> None:
-    assert counted(Pending(2, {})) == ("MediaPending",)
+    assert counted(Pending(2, ABOUT)) == ("MediaPending",)
 
 
 @pytest.mark.parametrize("error", [errors.Unauthenticated(), errors.MessageNotFound(), errors.NoMedia()])

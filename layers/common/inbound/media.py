@@ -23,6 +23,7 @@ _ID_LENGTH = 26
 # Meta's ids are digits; anything else that cannot change the meaning of a URL path is let through as well.
 _MEDIA_ID = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.:=-]{0,255}", re.ASCII)
 _OBJECT_KEY_PART = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,127}", re.ASCII)
+_CONTACT_ID = re.compile(r"[a-z2-7]{26}", re.ASCII)
 _HEX_SHA256 = re.compile(r"[0-9a-fA-F]{64}", re.ASCII)
 
 
@@ -63,6 +64,17 @@ def message_id(phone_number_id: str, wamid: str) -> str:
 def contact_id(phone_number_id: str, key: str) -> str:
     """Give the id of a contact of a number; `key` is the group id, else BSUID, else phone number."""
     return digest(phone_number_id, key)
+
+
+def is_contact_id(text: str) -> bool:
+    """Tell whether a text could be a contact's id: what callers name goes into no key before."""
+    return _CONTACT_ID.fullmatch(text) is not None
+
+
+def link_keys(phone_number_id: str, contact: str) -> tuple[tuple[str, str], tuple[str, str]]:
+    """Give the keys of what leads from a contact to the same person's user id, and to their phone number."""
+    number = key_part(phone_number_id)
+    return (f"CONV#{number}", f"ALIAS#{contact}"), (f"ALIASES#{number}", contact)
 
 
 def key_part(text: str) -> str:
