@@ -14,7 +14,7 @@ from inbox.places import Kind, place_of, token_of, tokens_after
 from inbox.request import Window, number_in, window_in
 
 HERE, THERE = "CONV#1#a", "CONV#1#b"
-ID = "abcdefghijklmnopqrstuvwxyz"
+ID = "abcdefghijklmnopqrstuvwxyz"  # base32, as it happens
 
 
 def entry(seconds: int, letter: str = "a", sk: str = "MESSAGE", *, about: str | None = None) -> Entry:
@@ -41,6 +41,13 @@ def test_a_token_gives_its_place_back_in_its_own_listing_and_nowhere_else(second
 def test_a_forged_place_that_could_be_none_is_refused(place: str) -> None:
     with pytest.raises(InvalidRequest):
         place_of("cursor", HERE, token_of("cursor", HERE, place))
+
+
+def test_a_place_without_its_listings_mark_is_no_token() -> None:
+    bare = base64.urlsafe_b64encode(f"{1:010d}#{ID}".encode()).decode().rstrip("=")
+
+    with pytest.raises(InvalidRequest):
+        place_of("cursor", HERE, bare)
 
 
 @given(st.text(), st.sampled_from(["cursor", "since"]))
