@@ -47,7 +47,7 @@ def conversations(number: str, window: Window, scope: "Scope", records: Records,
     page = entries.fitting(page, {one: len(json.dumps(conversation)) for one, conversation in shown.items()})
     return {
         "conversations": [shown[one] for one in page.ids if one in shown],
-        **tokens_after(page, window, listing_of(number)),
+        **tokens_after(page, window, listing_of(number), now),
     }
 
 

@@ -100,10 +100,11 @@ def when_changed(entries: Sequence[Entry]) -> tuple[str, str] | None:
     return f"{min(times):010d}", f"{min(max(times) + CHANGED_WITHIN, LAST_SECOND):010d}#~"
 
 
-def next_poll(newest: str | None, after: str) -> str:
+def next_poll(newest: str, after: str, now: int) -> str:
     """Give the place from which a poll goes on that found all there was: a little before the newest entry.
 
-    `after` is where the last one began, "" if it is the first.
+    `newest` is its place, and `after` where the last poll began; "" where there is none. An entry of the future, of
+    whoever's clock that goes wrong, must not hide what comes now.
     """
-    looks_back = f"{max(0, int(newest.partition('#')[0]) - OVERLAP):010d}" if newest else ""
+    looks_back = f"{max(0, min(int(newest.partition('#')[0]), now) - OVERLAP):010d}" if newest else ""
     return max(looks_back, after) or f"{0:010d}"

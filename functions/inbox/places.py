@@ -33,13 +33,13 @@ class Tokens(TypedDict):
     more: bool
 
 
-def tokens_after(page: Page, window: "Window", listing: str) -> Tokens:
-    """Say how to go on: to what is older, and to what will be new."""
+def tokens_after(page: Page, window: "Window", listing: str, now: int) -> Tokens:
+    """Say how to go on: to what is older, and to what will be new. `now` is Unix seconds."""
     if window.after is None:
         newest = page.entries[0].place if page.entries else ""
         cursor = token_of("cursor", listing, page.end) if page.more else None
-        return {"cursor": cursor, "since": token_of("since", listing, next_poll(newest, "")), "more": False}
-    place = page.end if page.more else next_poll(page.end, window.after)
+        return {"cursor": cursor, "since": token_of("since", listing, next_poll(newest, "", now)), "more": False}
+    place = page.end if page.more else next_poll(page.end, window.after, now)
     return {"cursor": None, "since": token_of("since", listing, place), "more": page.more}
 
 

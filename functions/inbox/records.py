@@ -74,8 +74,9 @@ class Stored:
 
     def meant(self, asked_id: str) -> str:
         """Give the message that an old id stands for; any other id stands for itself."""
-        item = self._items.get((f"MSG#{key_part(asked_id)}", ALIAS))
-        return asked_id if item is None else item["message_id"]["S"]
+        pk = f"MSG#{key_part(asked_id)}"
+        is_old = (pk, ALIAS) in self._items and (pk, MESSAGE) not in self._items
+        return self._items[pk, ALIAS]["message_id"]["S"] if is_old else asked_id
 
     def entries(self, message_id: str) -> list[Entry]:
         """Give all that stands beside a message as entries, whose place is what follows the kind of the item."""

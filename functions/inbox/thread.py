@@ -45,7 +45,7 @@ def thread(number: str, asked_id: str, window: Window, scope: "Scope", records: 
         "contact_id": contact.own_id,
         "contact_ids": list(contact.ids),
         "messages": [shown[one].answer for one in page.ids if one in shown],
-        **tokens_after(page, window, listing_of(number, asked_id)),
+        **tokens_after(page, window, listing_of(number, asked_id), now),
     }
 
 

@@ -307,6 +307,7 @@ def test_a_token_shows_what_it_is_for_and_all_else_looks_unknown(system: System)
     of_number = system.token(phone_numbers=[number])
     of_contact = system.token(phone_numbers=None, conversation=mine)
     of_message = system.token(phone_numbers=None, message=own_id)
+    of_nobody = system.token(phone_numbers=[other], conversation=mine)
 
     def listed(token: str) -> list[str]:
         return [row["contact_id"] for row in conversations(system, number, token)["conversations"]]
@@ -319,6 +320,8 @@ def test_a_token_shows_what_it_is_for_and_all_else_looks_unknown(system: System)
     assert unknown["code"] == "conversation_not_found"
     assert conversations(system, number, of_message, status=404) == unknown
     assert conversations(system, other, of_contact, status=404) == unknown
+    assert conversations(system, number, of_nobody, status=404) == unknown
+    assert thread(system, number, mine, of_nobody, status=404) == unknown
     for contact in (foreign, UNKNOWN, "x" * 3000):
         assert thread(system, number, contact, of_contact, status=404) == unknown
     assert thread(system, number, mine, of_message, status=404) == unknown
@@ -326,6 +329,18 @@ def test_a_token_shows_what_it_is_for_and_all_else_looks_unknown(system: System)
     assert thread(system, number, UNKNOWN, of_number, status=404) == unknown
     assert one(system, other_id, of_number, status=404) == one(system, UNKNOWN, of_number, status=404)
     assert one(system, foreign_id, of_contact, status=404) == one(system, foreign_id, of_message, status=404)
+
+
+@pytest.mark.parametrize("contact", ["x", "x" * 3000, UNKNOWN.upper(), "1" * 26])
+def test_what_can_be_no_contact_goes_into_no_key(system: System, contact: str) -> None:
+    number = any_phone_number_id()
+    thread(system, number, UNKNOWN, status=404)
+    system.aws.forget()
+
+    assert thread(system, number, contact, status=404)["code"] == "conversation_not_found"
+    token = system.token(phone_numbers=None, conversation=contact)
+    assert conversations(system, number, token, status=404)["code"] == "conversation_not_found"
+    assert system.aws.calls == []
 
 
 def test_refusing_a_message_takes_the_calls_of_an_unknown_one(system: System) -> None:

@@ -13,6 +13,7 @@ from inbox.entries import LARGEST_ANSWER, OVERLAP, Changes, Entry, Page
 from inbox.places import Kind, place_of, token_of, tokens_after
 from inbox.request import Window, number_in, window_in
 
+NOW = 1_000_000
 HERE, THERE = "CONV#1#a", "CONV#1#b"
 ID = "abcdefghijklmnopqrstuvwxyz"  # base32, as it happens
 
@@ -84,11 +85,11 @@ def test_two_listings_are_read_as_one() -> None:
 
 
 def test_an_answer_says_how_to_go_on() -> None:
-    first = tokens_after(Page([entry(1000, "b"), entry(900)], more=True), Window(2), HERE)
+    first = tokens_after(Page([entry(1000, "b"), entry(900)], more=True), Window(2), HERE, NOW)
     assert place_of("cursor", HERE, str(first["cursor"])) == entry(900).place
     assert place_of("since", HERE, first["since"]) == f"{1000 - OVERLAP:010d}"
-    assert tokens_after(Page([entry(1000)], more=False), Window(2), HERE)["cursor"] is None
-    assert place_of("since", HERE, tokens_after(Page([], more=False), Window(2), HERE)["since"]) == "0" * 10
+    assert tokens_after(Page([entry(1000)], more=False), Window(2), HERE, NOW)["cursor"] is None
+    assert place_of("since", HERE, tokens_after(Page([], more=False), Window(2), HERE, NOW)["since"]) == "0" * 10
 
 
 @pytest.mark.parametrize(
@@ -102,10 +103,16 @@ def test_an_answer_says_how_to_go_on() -> None:
     ],
 )
 def test_a_poll_goes_on_where_it_must_and_never_goes_back(page: Page, after: str, goes_on: str) -> None:
-    told = tokens_after(page, Window(2, after=after), HERE)
+    told = tokens_after(page, Window(2, after=after), HERE, NOW)
 
     assert place_of("since", HERE, told["since"]) == goes_on
     assert (told["cursor"], told["more"]) == (None, page.more)
+
+
+def test_a_message_of_the_future_hides_nothing_that_comes_now() -> None:
+    told = tokens_after(Page([entry(NOW + 10**8)], more=False), Window(2), HERE, NOW)
+
+    assert place_of("since", HERE, told["since"]) == f"{NOW - OVERLAP:010d}"
 
 
 def test_a_page_is_cut_where_it_would_not_fit_but_never_to_nothing() -> None:
