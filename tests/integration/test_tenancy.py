@@ -179,6 +179,27 @@ class Model:
         if item.kind == "image":
             self.jobs.append(own_id)
 
+    def lists(self, scope: Json, number: str, contact: str) -> bool:
+        """Tell whether a token sees a conversation: there is one, though its message may since be another's."""
+        numbers, bounds = scope.get("phone_numbers"), []
+        if numbers is not None:
+            bounds.append("*" in numbers or number in numbers)
+        if "conversation" in scope:
+            bounds.append(scope["conversation"] == contact)
+        known = (f"CONV#{key_part(number)}", contact) in self.heads
+        return known and "message" not in scope and bool(bounds) and all(bounds)
+
+    def listed(self, scope: Json, number: str, phone: str) -> set[str]:
+        """Give the messages that a token sees in the conversation of a number with a phone."""
+        if "message" in scope:
+            return set()
+        found = {
+            message_id(number, wamid)
+            for (own, wamid), (item, _) in self.messages.items()
+            if (own, item.phone) == (number, phone) and item.kind != "revoke"
+        }
+        return {own_id for own_id in found if self.seen(scope, own_id) is not None}
+
     def seen(self, scope: Json, asked: str) -> tuple[Item, str] | None:
         """Give the message (and the id that it has) which a token sees under an id."""
         number, wamid = self.world.ids[asked]
@@ -254,7 +275,7 @@ class Site:
         functions = [
             replace(function, environment={**function.environment, **own})
             for name, function in stack.functions._functions.items()
-            if name in {"WebhookFunction", "MediaProxyFunction"}
+            if name in {"WebhookFunction", "MediaProxyFunction", "InboxFunction"}
         ]
         LOG.unlink(missing_ok=True)
         dynamodb.create_table(TableName=table, **tables(stack.template)["Table"].definition)
@@ -409,7 +430,13 @@ def test_no_tenant_reaches_another(site: Site) -> None:
 
     each_has_its_own()
     # Worlds in which nothing happens would prove nothing.
-    assert min(met[kind] for kind in ("stored", "foreign", "unbound", "opened", "refused", "not there")) > 5, met
+    assert (
+        min(
+            met[kind]
+            for kind in ("stored", "foreign", "unbound", "opened", "refused", "not there", "listed", "not listed")
+        )
+        > 5
+    ), met
 
 
 def played(site: Site, world: World) -> Counter[str]:
@@ -431,9 +458,37 @@ def played(site: Site, world: World) -> Counter[str]:
         check_table(site.items(table), model)
         assert Counter(site.system.jobs()) == Counter(model.jobs)
         assert counted() == model.counts
-        seen = check_views(site, invoke, model, table)
+        seen = check_views(site, invoke, model, table) + check_listings(site, invoke, model)
     kept = {"stored": len(model.messages), "foreign": model.counts["ForeignNumber"], "unbound": len(model.events)}
     return seen + Counter(kept)
+
+
+def check_listings(site: Site, invoke: Invoke, model: Model) -> Counter[str]:
+    """Let each token list the conversations of each number, and read each of them; count what they met."""
+    met: Counter[str] = Counter()
+    for scope in model.world.scopes:
+        token = site.system.token(**{"phone_numbers": None, **scope})
+        for number in sorted({number for number, _ in model.world.ids.values() if number}):
+            expected = {contact_id(number, phone): model.listed(scope, number, phone) for phone in PHONES}
+            found = read(invoke, "/conversations", number, token).get("conversations", [])
+            assert {row["contact_id"] for row in found} == {
+                contact for contact in expected if model.lists(scope, number, contact)
+            }
+            for contact, own in expected.items():
+                listed = read(invoke, f"/conversations/{contact}/messages", number, token).get("messages", [])
+                assert {message["message_id"] for message in listed} == own
+                met["listed" if own else "not listed"] += 1
+    return met
+
+
+def read(invoke: Invoke, path: str, number: str, token: str) -> Json:
+    """Ask for a listing; give its body."""
+    headers = {"Authorization": f"Bearer {token}"}
+    event = builders.http_event("GET", path, headers=headers, query={"phone_number_id": number})
+    answer = invoke("InboxFunction", event)
+    assert answer["statusCode"] in {200, 404}
+    body: Json = json.loads(answer["body"])
+    return body
 
 
 def check_views(site: Site, invoke: Invoke, model: Model, table: str) -> Counter[str]:
