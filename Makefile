@@ -54,9 +54,8 @@ help:
 	@echo 'make pictures  make the pictures of the documentation anew, in docs/pictures'
 	@echo 'make reliability-docs  run the fault-injection suite and write docs/reliability.md anew'
 	@echo 'make audit   look all locked versions up among the known vulnerabilities (asks pypi.org)'
-	@echo 'make fix     format, repair what the linter can, write docs/errors.md and the tables of docs/limits.md anew'
+	@echo 'make fix     format, repair what the linter can, write docs/errors.md, docs/openapi.json, tables of docs/limits.md anew'
 	@echo 'make events  write events/ anew, of this moment and signed, for sam local and the tests: docs/local.md'
-	@echo 'make fix     format, repair what the linter can, write events/, docs/errors.md and docs/openapi.json anew'
 	@echo 'make build   sam build (ARCH=arm64 or x86_64) into .aws-sam/build'
 	@echo 'make lock    lock the versions anew after an edit of a requirements*.in (UPGRADE=1: newest of all)'
 	@echo 'make clean   remove all that these commands made'
@@ -141,7 +140,6 @@ events: $(READY)
 fix: $(READY)
 	$(BIN)/python -m tools.error_docs
 	$(BIN)/python -m tools.costs --write
-	$(BIN)/python -m tools.events
 	$(BIN)/python -m tools.openapi
 	$(BIN)/ruff check --fix-only
 	$(BIN)/ruff format

@@ -4,15 +4,24 @@ import ast
 from collections.abc import Iterator
 from pathlib import Path
 
-from inbound.errors import MediaError, MessageNotFound, NoMedia, Unauthenticated
+from inbound.errors import (
+    ConversationNotFound,
+    InboxError,
+    InvalidRequest,
+    MediaError,
+    MessageNotFound,
+    NoMedia,
+    Unauthenticated,
+)
 from inbound.problems import TABLE
 from media_proxy.success import counted
 from webhook.payload import COUNTED_TYPES
 
 ROOT = Path(__file__).parents[1]
-ANSWERED = {error.code for error in TABLE if issubclass(error, MediaError)}
+ANSWERED = {error.code for error in TABLE if issubclass(error, MediaError | InboxError)}
 # Who may not see media, or asks for none, makes no attempt to fetch.
-FAILED = ANSWERED - {error.code for error in (Unauthenticated, MessageNotFound, NoMedia)}
+NO_FETCH = (Unauthenticated, MessageNotFound, NoMedia, InvalidRequest, ConversationNotFound)
+FAILED = ANSWERED - {error.code for error in NO_FETCH}
 # What stands in the name after these, each written out.
 ENDINGS = {
     "Answered_": ANSWERED,

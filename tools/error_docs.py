@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from inbound import errors
-from inbound.errors import InboundError, MediaError, StoreUnavailable, WebhookError
+from inbound.errors import InboundError, InboxError, MediaError, StoreUnavailable, WebhookError
 from inbound.problems import CONTENT_TYPE, TABLE, problem
 
 PAGE = Path(__file__).parents[1] / "docs" / "errors.md"
@@ -29,11 +29,9 @@ of seconds until the next attempt, where there will be one; asking earlier gives
 """
 
 MEDIA = """\
-## Media, conversations and messages
+## Media
 
-`GET` and `HEAD` of `/media/messages/{message_id}` and `/api/media/messages/{message_id}`; `GET` of `/conversations`,
-`/conversations/{contact_id}/messages` and `/messages/{message_id}`, which answer with `invalid_request`,
-`unauthenticated`, the two `…_not_found` and `internal_error` alone.
+`GET` and `HEAD` of `/media/messages/{message_id}` and `/api/media/messages/{message_id}`.
 """
 
 MEDIA_NOTES = """\
@@ -41,6 +39,13 @@ MEDIA_NOTES = """\
 for numbers without storage), since the same answer may also mean an access token without access. What is not retryable
 for the caller may still be tried again here: `access_token_invalid`, `graph_refused` and `media_host_refused` wait for
 an operator, and an earlier error gives way to the media as soon as it can be had.
+"""
+
+INBOX = """\
+## Read API
+
+`GET` of `/conversations`, `/conversations/{contact_id}/messages` and `/messages/{message_id}`; also `unauthenticated`,
+`message_not_found` and `internal_error`, as above.
 """
 
 WEBHOOK = """\
@@ -52,7 +57,17 @@ WEBHOOK = """\
 
 def page() -> str:
     """Give the whole page, in Markdown."""
-    parts = [INTRODUCTION, _example(), MEMBERS, MEDIA, _table(MediaError), MEDIA_NOTES, WEBHOOK]
+    parts = [
+        INTRODUCTION,
+        _example(),
+        MEMBERS,
+        MEDIA,
+        _table(MediaError),
+        MEDIA_NOTES,
+        INBOX,
+        _table(InboxError),
+        WEBHOOK,
+    ]
     parts.append(_table(WebhookError, StoreUnavailable))
     return "\n".join(parts)
 

@@ -18,9 +18,8 @@ from typing import Any
 
 import jwt
 
-from inbound.media import message_id
-from local import sample
 from inbound.media import contact_id, message_id
+from local import sample
 from local.options import APP_SECRET, MEDIA_TOKEN_SECRET, PHONE_NUMBER_ID, VERIFY_TOKEN, WABA_ID
 from webhook.parcel import packed, parcel_of
 
@@ -29,9 +28,8 @@ Event = dict[str, Any]
 FOLDER = Path(__file__).parent.parent / "events"
 WAMID = "wamid.HBgLMTU1NTAxMDAxMDEVAgASGBQzQTAwMDAwMDAwMDAwMDAwMDAwMQA="
 MESSAGE_ID = message_id(PHONE_NUMBER_ID, WAMID)
-BATCH = ("wamid.HBgLMTU1NTAxMDAxMDEVAgASGBQzQTAwMDAwMDAwMDAwMDAwMDAwMgA=", "wamid.HBgMNDQ3NzAwOTAwMTAyFQIAEhgUM0EA")
 CONTACT_ID = contact_id(PHONE_NUMBER_ID, "15550100101")
-MOMENT = 1_795_000_000  # 2026-11-18
+BATCH = ("wamid.HBgLMTU1NTAxMDAxMDEVAgASGBQzQTAwMDAwMDAwMDAwMDAwMDAwMgA=", "wamid.HBgMNDQ3NzAwOTAwMTAyFQIAEhgUM0EA")
 JSON = {"content-type": "application/json"}
 FOREVER = 4_102_444_799  # the end of 2099; a token for a laptop
 
@@ -57,25 +55,17 @@ def events(moment: int) -> Iterator[tuple[str, Event]]:
     yield "media-download", _request(moment, "GET", path, query={"token": token, "download": "1"})
     yield "media-old-path", _request(moment, "GET", f"/api{path}", headers=bearer)
     yield "media-without-token", _request(moment, "GET", path)
+    listed = {"phone_number_id": PHONE_NUMBER_ID}
+    yield "inbox-conversations", _request(moment, "GET", "/conversations", query=listed, headers=bearer)
+    thread = f"/conversations/{CONTACT_ID}/messages"
+    yield "inbox-messages", _request(moment, "GET", thread, query=listed, headers=bearer)
+    yield "inbox-message", _request(moment, "GET", f"/messages/{MESSAGE_ID}", headers=bearer)
     parcel = packed(parcel_of(body, _signed(body) | JSON))
     yield "forward-batch", {"Records": [_record(moment, "forward", parcel)]}
     yield "prefetch-batch", {"Records": [_job(moment, MESSAGE_ID), _job(moment, "unknown")]}
     yield "sweep-schedule", _scheduled(moment, "sweep")
     yield "expiry-schedule", _scheduled(moment, "expiry")
     yield "signing-key-create", _created()
-    yield "media-redirect", _request("GET", path, headers={"authorization": f"Bearer {token}"})
-    yield "media-cookie", _request("GET", path, cookies=[f"media_token={token}"])
-    yield "media-json", _request("GET", path, query={"token": token}, headers={"accept": "application/json"})
-    yield "media-download", _request("GET", path, query={"token": token, "download": "1"})
-    yield "media-old-path", _request("GET", f"/api{path}", headers={"authorization": f"Bearer {token}"})
-    yield "media-without-token", _request("GET", path)
-    listed = {"phone_number_id": PHONE_NUMBER_ID, "token": token}
-    yield "inbox-conversations", _request("GET", "/conversations", query=listed)
-    yield "inbox-messages", _request("GET", f"/conversations/{CONTACT_ID}/messages", query=listed)
-    yield "inbox-message", _request("GET", f"/messages/{MESSAGE_ID}", query={"token": token})
-    yield "forward-batch", {"Records": [_record("forward", packed(parcel_of(body, _signed(body) | JSON)))]}
-    yield "prefetch-batch", {"Records": [_job(MESSAGE_ID), _job("unknown")]}
-    yield "sweep-schedule", _scheduled()
 
 
 def _scheduled(moment: int, rule: str) -> Event:
@@ -189,7 +179,10 @@ def _request(
 
     https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-develop-integrations-lambda.html
     """
-    route = path.replace(MESSAGE_ID, "{message_id}")
+    named = {name: own for name, own in (("message_id", MESSAGE_ID), ("contact_id", CONTACT_ID)) if own in path}
+    route = path
+    for name, own in named.items():
+        route = route.replace(own, f"{{{name}}}")
     http = {"method": method, "path": path, "protocol": "HTTP/1.1", "sourceIp": "127.0.0.1", "userAgent": "events"}
     event: Event = {
         "version": "2.0",
@@ -210,8 +203,8 @@ def _request(
         "isBase64Encoded": False,
     }
     optional = {"queryStringParameters": query, "cookies": cookies, "body": body}
-    if route != path:
-        optional["pathParameters"] = {"message_id": MESSAGE_ID}
+    if named:
+        optional["pathParameters"] = named
     return event | {name: value for name, value in optional.items() if value is not None}
 
 

@@ -43,7 +43,7 @@ OF_LISTS = (
     errors.InternalError,
 )
 OF_MESSAGE = (errors.Unauthenticated, errors.MessageNotFound, errors.InternalError)
-OF_MEDIA = [one for one in documented(MediaError) if one not in {errors.InvalidRequest, errors.ConversationNotFound}]
+OF_MEDIA = documented(MediaError)
 OF_HANDSHAKE = (errors.VerificationFailed, errors.StoreUnavailable)
 OF_NOTIFICATION = [
     one for one in documented(WebhookError, errors.StoreUnavailable) if one is not errors.VerificationFailed

@@ -5,14 +5,20 @@ from collections.abc import Iterator
 import pytest
 
 from inbound import errors
-from inbound.errors import ForwardFailed, InboundError, MediaError, SigningKeyError, StoreUnavailable, WebhookError
+from inbound.errors import (
+    ForwardFailed,
+    InboundError,
+    InboxError,
+    MediaError,
+    SigningKeyError,
+    StoreUnavailable,
+    WebhookError,
+)
 from inbound.problems import TABLE, problem
 from tools.error_docs import PAGE, documented, page
 
 PUBLISHED = {
     "unauthenticated": (401, False),
-    "invalid_request": (400, False),
-    "conversation_not_found": (404, False),
     "message_not_found": (404, False),
     "no_media": (404, False),
     "media_unavailable": (410, False),
@@ -26,6 +32,10 @@ PUBLISHED = {
     "graph_unavailable": (503, True),
     "graph_timeout": (504, True),
     "internal_error": (500, True),
+}
+PUBLISHED_OF_INBOX = {
+    "invalid_request": (400, False),
+    "conversation_not_found": (404, False),
 }
 PUBLISHED_OF_WEBHOOK = {
     "verification_failed": (403, False),
@@ -43,14 +53,18 @@ def tree(root: type[InboundError]) -> Iterator[type[InboundError]]:
 
 
 # CloudFormation's requests, and what the CRM answers us, are not answered over our API.
-NO_ANSWERS = {InboundError, MediaError, WebhookError, ForwardFailed, *tree(SigningKeyError)}
+NO_ANSWERS = {InboundError, InboxError, MediaError, WebhookError, ForwardFailed, *tree(SigningKeyError)}
 EVERY = [error for error in tree(InboundError) if error not in NO_ANSWERS]
 
 
 @pytest.mark.parametrize(
     ("root", "published"),
-    [(MediaError, PUBLISHED), ((WebhookError, StoreUnavailable), PUBLISHED_OF_WEBHOOK)],
-    ids=["media", "webhook"],
+    [
+        (MediaError, PUBLISHED),
+        (InboxError, PUBLISHED_OF_INBOX),
+        ((WebhookError, StoreUnavailable), PUBLISHED_OF_WEBHOOK),
+    ],
+    ids=["media", "inbox", "webhook"],
 )
 def test_codes_and_statuses_are_the_published_ones(
     root: type[InboundError], published: dict[str, tuple[int, bool]]
@@ -69,7 +83,7 @@ def test_every_error_of_the_tree_has_its_row_in_the_table_and_every_row_its_erro
 def test_every_code_belongs_to_one_error() -> None:
     codes = [error.code for error in documented(InboundError)]
 
-    assert sorted(codes) == sorted({*PUBLISHED, *PUBLISHED_OF_WEBHOOK})
+    assert sorted(codes) == sorted({*PUBLISHED, *PUBLISHED_OF_INBOX, *PUBLISHED_OF_WEBHOOK})
 
 
 def test_an_error_that_borrows_a_code_is_answered_like_its_owner() -> None:
@@ -92,5 +106,5 @@ def test_the_page_of_errors_is_up_to_date() -> None:
 def test_the_page_names_every_code_with_its_status() -> None:
     text = PAGE.read_text(encoding="utf-8")
 
-    for code, (status, _) in {**PUBLISHED, **PUBLISHED_OF_WEBHOOK}.items():
+    for code, (status, _) in {**PUBLISHED, **PUBLISHED_OF_INBOX, **PUBLISHED_OF_WEBHOOK}.items():
         assert f"| `{code}` | {status} | " in text

@@ -68,6 +68,7 @@ PHYSICAL = {
     "HttpApi.ApiEndpoint": "https://api.execute-api.eu-west-1.amazonaws.com",
     "HttpApiLog.Arn": "arn:log:api",
     "MediaProxyFunction": "media-MediaProxyFunction-1",
+    "InboxFunction": "media-InboxFunction-1",
     "InboxLog.Arn": "arn:log:inbox",
     "MediaProxyLog.Arn": "arn:log:media",
     "PrefetchFunction": "media-PrefetchFunction-1",
@@ -422,8 +423,7 @@ def holders(right: str) -> dict[str, set[str]]:
 def test_a_secret_is_read_by_those_who_need_it() -> None:
     assert holders("secretsmanager:GetSecretValue") == {
         "arn:apps": {"WebhookFunction"},
-        "arn:graph": {"PrefetchFunction", "MediaProxyFunction", "ExpiryFunction"},
-        "arn:graph": {"PrefetchFunction", "MediaProxyFunction", "InboxFunction"},
+        "arn:graph": {"PrefetchFunction", "MediaProxyFunction", "InboxFunction", "ExpiryFunction"},
         "arn:key": {"MediaProxyFunction", "SigningKeyFunction"},
     }
 

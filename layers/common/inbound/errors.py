@@ -15,10 +15,11 @@ InboundError
 │   ├── SigningKeysInUse        a key group still names a key that is to go
 │   ├── AwsCallFailed           AWS refuses, or does not answer
 │   └── GivenUp                 the time is over
-└── MediaError                  a request of an agent's page cannot be served
+├── InboxError                  a request to the read API cannot be served
+│   ├── InvalidRequest          a parameter is missing or malformed
+│   └── ConversationNotFound    unknown, or not the caller's
+└── MediaError                  a media request cannot be served
     ├── Unauthenticated         no token, or not valid
-    ├── InvalidRequest          a parameter is missing or malformed
-    ├── ConversationNotFound    unknown, or not the caller's
     ├── MessageNotFound         unknown, or not the caller's
     ├── NoMedia                 a message without media
     ├── MediaUnavailable        Meta never gave an id
@@ -128,6 +129,22 @@ class GivenUp(SigningKeyError):
     """The request was answered meanwhile: nothing may happen any more."""
 
 
+class InboxError(InboundError):
+    """A conversation that cannot be had, or a request that makes no sense."""
+
+
+class InvalidRequest(InboxError):
+    """A parameter is missing or malformed, or a cursor belongs to another listing."""
+
+    code = "invalid_request"
+
+
+class ConversationNotFound(InboxError):
+    """Unknown, or not the caller's: the two look the same."""
+
+    code = "conversation_not_found"
+
+
 class MediaError(InboundError):
     """A medium, a message or a conversation that cannot be had, and whether asking again may help.
 
@@ -160,18 +177,6 @@ class Unauthenticated(MediaError):
     """No media token, or one that is not valid."""
 
     code = "unauthenticated"
-
-
-class InvalidRequest(MediaError):
-    """A parameter is missing or malformed, or a cursor belongs to another listing."""
-
-    code = "invalid_request"
-
-
-class ConversationNotFound(MediaError):
-    """Unknown, or not the caller's: the two look the same."""
-
-    code = "conversation_not_found"
 
 
 class MessageNotFound(MediaError):
