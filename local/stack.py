@@ -452,7 +452,7 @@ def _greeting(stack: Stack, options: Options, seconds: float) -> str:
     return f"""
   Ready in {seconds:.1f} s. Everything runs on this machine, and forgets all when it ends.
 
-    Simulator   {stack.page_url}
+    Inbox       {stack.page_url}   and the simulator, alone: /simulator
     API         {stack.api_url}   webhook: /webhook, media: /media/messages/<message_id>
     Edge        {stack.edge_url}   CloudFront's part
     Graph       {stack.graph_url}   Meta's part, {graph}

@@ -1,0 +1,496 @@
+"""The inbox, in a real browser on the real local run: what it shows, that it keeps up, and that nothing in it runs."""
+
+import json
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+import requests
+from playwright.sync_api import BrowserContext, Locator, Page, expect
+
+from inbound.media import contact_id, message_id
+from tests import builders
+from tests.builders import PAYLOADS, Json, golden
+from tests.integration.system import System
+
+PHONE, DESK = {"width": 360, "height": 740}, {"width": 1440, "height": 900}
+MINUTE = 60
+ADA, ADA_PHONE = "US.90000000000000000101", "15550100101"  # who writes in tests/payloads
+CSP = "addEventListener('securitypolicyviolation', e => console.error('CSP', e.violatedDirective, e.blockedURI))"
+SETTLED = """async () => {
+    const media = [...document.querySelectorAll("whatsapp-media")];
+    for (let look = 0; look < 200; look++) {
+        if (media.every(element => !["loading", "pending"].includes(element.state))) return;
+        await new Promise(done => setTimeout(done, 50));
+    }
+}"""
+
+
+@dataclass
+class Inbox:
+    """The page, and what has happened on it that must not: errors of scripts, refusals of its policy."""
+
+    page: Page
+    system: System
+    wrong: list[str] = field(default_factory=list)
+
+    def open(self, contact: str = "") -> None:
+        self.page.goto(f"{self.system.stack.page_url}/#{contact}")
+
+    def look(self) -> None:
+        """Let the page look for what is new, as one that hears of it does."""
+        self.page.evaluate("dispatchEvent(new Event('inbox-news'))")
+
+    def message(self, own_id: str) -> Locator:
+        return self.page.locator(f"#message-{own_id}")
+
+    @property
+    def log(self) -> Locator:
+        return self.page.get_by_role("log")
+
+    @property
+    def messages(self) -> Locator:
+        return self.page.locator("#messages > .message")
+
+    def link(self, contact: str) -> Locator:
+        return self.page.locator(f"a[href='#{contact}']")
+
+    def overflowing(self) -> list[str]:
+        """Give what is wider than its room: there a bar to scroll sideways would be."""
+        return list(
+            self.page.evaluate("""() => [document.documentElement, ...document.querySelectorAll(".scroller")]
+                .filter(part => part.scrollWidth > part.clientWidth).map(part => part.className || part.tagName)""")
+        )
+
+
+@pytest.fixture
+def inbox(context: BrowserContext, system: System) -> Iterator[Inbox]:
+    page = context.new_page()
+    page.set_viewport_size(DESK)  # type: ignore[arg-type]
+    inbox = Inbox(page, system)
+    page.on("pageerror", lambda error: inbox.wrong.append(str(error)))
+    page.on("console", lambda line: inbox.wrong.append(line.text) if line.text.startswith("CSP") else None)
+    page.add_init_script(CSP)
+    yield inbox
+    assert inbox.wrong == []
+
+
+class Customer:
+    """Somebody with a user id of their own, who writes to the local run's number."""
+
+    def __init__(self, system: System, name: str = "Ada Example") -> None:
+        self.system, self.name = system, name
+        self.phone, self.user = builders.any_phone(), builders.any_user_id()
+        self.number = system.stack.phone_number_id
+        self.id = contact_id(self.number, self.user)
+
+    def send(self, *messages: Json) -> list[str]:
+        """Deliver messages from this customer; give the ids that they are stored under."""
+        mine = [{**message, "from": self.phone, "from_user_id": self.user} for message in messages]
+        contacts = [{"profile": {"name": self.name}, "wa_id": self.phone, "user_id": self.user}]
+        self._post(*mine, contacts=contacts)
+        return [message_id(self.number, message["id"]) for message in mine]
+
+    def say(self, *texts: str, ago: int = 0, **fields: Any) -> list[str]:
+        """Send texts, one each second, the last of them `ago` seconds ago."""
+        start = int(time.time()) - ago - len(texts)
+        moments = (str(start + place) for place in range(len(texts)))
+        return self.send(
+            *(builders.text_message(text, timestamp=at, **fields) for text, at in zip(texts, moments, strict=True))
+        )
+
+    def answered(self, text: str, **fields: Any) -> Json:
+        """Echo what the business sends to this customer from its phone; give Meta's message."""
+        message = builders.text_message(text, sender=self.number, to=self.phone, to_user_id=self.user, **fields)
+        self._post(message, field="smb_message_echoes")
+        return message
+
+    def status(self, message: Json, name: str, **fields: Any) -> None:
+        status = builders.status(name, message["id"], recipient_id=self.phone, **fields)
+        self._post(statuses=[status])
+
+    def _post(self, *messages: Json, **parts: Any) -> None:
+        body = builders.notification(*messages, phone_number_id=self.number, **parts)
+        assert self.system.post(body).status_code == 200
+
+
+@pytest.fixture
+def ada(system: System) -> Customer:
+    return Customer(system)
+
+
+# --- what it shows ------------------------------------------------------------------------------------------
+
+
+def everything(system: System) -> Customer:
+    """Deliver all of tests/payloads at once, from one customer; give the customer."""
+    customer = Customer(system)
+    texts = [path.read_text("utf-8") for path in sorted(PAYLOADS.glob("*.json"))]
+    bodies = [json.loads(text.replace(ADA, customer.user).replace(ADA_PHONE, customer.phone)) for text in texts]
+    entries = [entry for body in bodies for entry in body["entry"]]
+    for change in (change for entry in entries for change in entry.get("changes", [])):
+        change["value"].setdefault("metadata", {})["phone_number_id"] = customer.number
+    assert system.post({"object": "whatsapp_business_account", "entry": entries}).status_code == 200
+    return customer
+
+
+def listed(system: System, contact: str) -> list[Json]:
+    """Give all messages of a conversation, as the read API has them."""
+    found: list[Json] = []
+    cursor = ""
+    while cursor is not None:
+        answer = requests.get(
+            f"{system.stack.api_url}/conversations/{contact}/messages",
+            {"phone_number_id": system.stack.phone_number_id, "limit": "100"} | ({"cursor": cursor} if cursor else {}),
+            headers={"Authorization": f"Bearer {system.stack.media_token}"},
+            timeout=30,
+        )
+        assert answer.status_code == 200, answer.text
+        found, cursor = found + answer.json()["messages"], answer.json()["cursor"]
+    return found
+
+
+def test_every_kind_of_message_is_shown_in_words(inbox: Inbox, system: System) -> None:
+    customer = everything(system)
+    messages = listed(system, customer.id)
+    shown = [message["message_id"] for message in messages if message["type"] not in {"reaction"}]
+    assert len(shown) > 80
+
+    inbox.open(customer.id)
+    while inbox.page.locator("#messages > [id]").count() < len(shown):
+        inbox.log.evaluate("log => log.scrollTop = -log.scrollHeight")
+        inbox.page.wait_for_timeout(100)
+    inbox.page.evaluate(SETTLED)
+
+    for own_id in shown:
+        row = inbox.message(own_id)
+        words = row.inner_text().replace(row.locator("time").inner_text(), "").strip()
+        assert words or row.locator("whatsapp-media").count(), own_id
+    text = inbox.page.locator("body").inner_text()
+    for raw in ("undefined", "[object", "NaN", "Invalid Date", '{"', "null"):
+        assert raw not in text
+    for words in (
+        "Pier 4",
+        "53.54610, -9.96610",
+        "Bo Example",
+        "bo@example.com",
+        "2 × life-jacket-m",
+        "99.90",
+        "Gift wrapped, please",
+        "Old Whale",
+        "13:00",
+        "Book now",
+        "Window, please",
+        "Harbour tours",
+        "Forwarded many times",
+        "A poll. WhatsApp does not hand it on",
+        "“hologram”",
+        "changed from",
+        "Not delivered",
+    ):
+        assert words in text
+    assert inbox.overflowing() == []
+    inbox.page.set_viewport_size(PHONE)  # type: ignore[arg-type]
+    assert inbox.overflowing() == []
+
+
+def test_text_is_formatted_and_links_lead_to_the_web_only(inbox: Inbox) -> None:
+    inbox.open()
+    cases = {
+        "a *b _c_* d": "a <strong>b <em>c</em></strong> d",
+        "~s~ `*c*` ```*m*\n```": "<s>s</s> <code>*c*</code> ",
+        "2*3*4 snake_case_name * a *": "2*3*4 snake_case_name * a *",
+        "(https://a.example/b_c_d), www.b.example.": None,
+        "javascript:alert(1) data:text/html,x file:///etc": "javascript:alert(1) data:text/html,x file:///etc",
+        "<b>&amp;": "&lt;b&gt;&amp;amp;",
+    }
+    html = inbox.page.evaluate(
+        """async texts => {
+            const {formatted} = await import("/inbox-text.js");
+            return texts.map(text => {
+                const part = document.createElement("p");
+                part.append(formatted(text));
+                return part.innerHTML;
+            });
+        }""",
+        list(cases),
+    )
+
+    found = dict(zip(cases, html, strict=True))
+    links = found.pop("(https://a.example/b_c_d), www.b.example.")
+    for text, expected in cases.items():
+        assert expected is None or found[text].startswith(expected)
+    assert 'href="https://a.example/b_c_d"' in links
+    assert 'href="https://www.b.example/"' in links
+    assert links.count('rel="noopener noreferrer"') == 2
+    assert links.endswith("</a>.")
+
+
+def test_hostile_text_in_every_place_runs_nothing(inbox: Inbox, system: System) -> None:
+    evil = "<img src=x onerror=\"window.hit=1\"><script>window.hit=1</script>'\"><svg onload=window.hit=1>"
+    customer = Customer(system, name=evil)
+    media = system.stack.meta.add_media(builders.NOTE.content, "text/plain")
+    sent = customer.send(
+        builders.text_message(evil),
+        builders.text_message(f"*{evil}* https://example.com/{evil}"),
+        builders.media_message(builders.NOTE, media.id, media={"filename": f"{evil}.txt", "caption": evil}),
+        builders.message("location", {"latitude": 1, "longitude": 2, "name": evil, "address": evil, "url": f"javascript:{evil}"}),
+        builders.message("contacts", [{"name": {"formatted_name": evil}, "phones": [{"phone": evil, "type": evil}], "emails": [{"email": evil}]}]),
+        builders.message("interactive", {"type": "list_reply", "list_reply": {"id": evil, "title": evil, "description": evil}}),
+        builders.message("order", {"text": evil, "product_items": [{"product_retailer_id": evil, "quantity": 1, "item_price": 1, "currency": evil}]}),
+        builders.message("button", {"text": evil, "payload": evil}),
+        builders.message(evil, {"id": evil}),
+        builders.message("unsupported", {"type": evil}, errors=[{"code": 131051, "title": evil}]),
+        builders.text_message("ad", referral={"headline": evil, "body": evil, "source_url": f"javascript:{evil}"}),
+    )
+    customer.send(builders.message("reaction", {"message_id": "wamid.none", "emoji": evil}))
+
+    inbox.open(customer.id)
+    for own_id in sent:
+        expect(inbox.message(own_id)).to_be_visible()
+    inbox.page.evaluate(SETTLED)
+
+    assert evil in inbox.link(customer.id).inner_text()
+    assert inbox.page.evaluate("window.hit") is None
+    assert inbox.page.locator("#inbox :is(img, script)").count() == 0
+    schemes = set(inbox.page.eval_on_selector_all("#inbox a", "links => links.map(link => link.protocol)"))
+    assert schemes <= {"http:", "https:", "mailto:", "tel:"}
+    assert inbox.overflowing() == []
+
+
+def test_media_are_shown_by_the_element(inbox: Inbox, system: System, ada: Customer) -> None:
+    photo = system.stack.meta.add_media(builders.PHOTO.content, "image/jpeg")
+    voice = system.stack.meta.add_media(builders.VOICE.content, builders.VOICE.mime_type)
+    picture, note, lost = ada.send(
+        builders.media_message(builders.PHOTO, photo.id, media={"caption": "The *quay*"}),
+        builders.media_message(builders.VOICE, voice.id),
+        builders.media_message(builders.PHOTO),  # Graph knows nothing of it
+    )
+
+    inbox.open(ada.id)
+    inbox.page.evaluate(SETTLED)
+
+    element = inbox.message(picture).locator("whatsapp-media")
+    expect(element).to_have_attribute("state", "ready")
+    assert element.locator("img").evaluate("image => image.naturalWidth") > 100
+    expect(inbox.message(picture).locator("strong")).to_have_text("quay")
+    assert inbox.message(note).locator("audio").evaluate("audio => audio.duration") > 5
+    expect(inbox.message(lost).locator("whatsapp-media")).to_have_attribute("state", "error")
+    expect(inbox.link(ada.id)).to_contain_text("Photo")
+
+
+# --- that it keeps up ---------------------------------------------------------------------------------------
+
+
+def test_older_messages_come_while_the_reader_scrolls_and_nothing_jumps(inbox: Inbox, ada: Customer) -> None:
+    texts = [f"Message {place}" for place in range(130)]
+    ids = ada.say(*texts, ago=3600)
+
+    inbox.open(ada.id)
+    expect(inbox.message(ids[-1])).to_be_in_viewport()
+    loaded = inbox.messages.count()
+    assert loaded < 130
+    moved = inbox.log.evaluate(
+        """async log => {
+            const top = () => row.getBoundingClientRect().top;
+            log.scrollTop = -(log.scrollHeight - log.clientHeight - 300);
+            const row = [...log.querySelectorAll(".message")].find(each => each.getBoundingClientRect().top > 200);
+            const count = document.querySelectorAll(".message").length;
+            const before = top();
+            while (document.querySelectorAll(".message").length === count) await new Promise(requestAnimationFrame);
+            await new Promise(done => setTimeout(done, 100));
+            return top() - before;
+        }"""
+    )
+    assert abs(moved) <= 1
+    while inbox.messages.count() < 130:
+        inbox.log.evaluate("log => log.scrollTop = -log.scrollHeight")
+        inbox.page.wait_for_timeout(50)
+    assert [text.split("\n")[0] for text in inbox.page.locator(".message .words").all_inner_texts()] == texts
+
+
+def test_what_is_new_appears_without_a_reload(inbox: Inbox, ada: Customer) -> None:
+    ben = Customer(ada.system, "Ben Okafor")
+    (first,) = ada.say("Hello", ago=60)
+    ben.say("I am Ben", ago=120)
+    inbox.open(ada.id)
+    expect(inbox.message(first)).to_be_visible()
+
+    (second,) = ada.say("And again")  # found by the page itself, by and by
+    expect(inbox.message(second)).to_be_in_viewport()
+    expect(inbox.link(ada.id)).to_contain_text("And again")
+
+    ben.say("Ben again")
+    inbox.look()
+    expect(inbox.link(ben.id)).to_contain_text("Ben again")
+    expect(inbox.link(ben.id)).to_contain_text("new")
+    expect(inbox.page).to_have_title("(1) Inbox")
+    inbox.link(ben.id).click()
+    expect(inbox.page.locator("h2")).to_have_text("Ben Okafor")
+    expect(inbox.page).to_have_title("Inbox")
+
+
+def test_who_reads_further_up_stays_there_and_is_told(inbox: Inbox, ada: Customer) -> None:
+    ada.say(*(f"Message {place}" for place in range(40)), ago=600)
+    inbox.open(ada.id)
+    expect(inbox.messages).to_have_count(40)
+    inbox.log.evaluate("log => log.scrollTop = -600")
+    place = "() => [...document.querySelectorAll('.message')].find(m => m.getBoundingClientRect().top > 200).innerText"
+    before = inbox.page.evaluate(place)
+
+    newest = ada.say("One", "Two")[-1]
+    inbox.look()
+
+    pill = inbox.page.get_by_role("button", name="2 new messages")
+    expect(pill).to_be_visible()
+    assert inbox.page.evaluate(place) == before
+    pill.click()
+    expect(inbox.message(newest)).to_be_in_viewport()
+    expect(pill).to_be_hidden()
+
+
+def test_ticks_edits_deletions_and_reactions_come_to_their_messages(inbox: Inbox, ada: Customer) -> None:
+    sent, failed = ada.answered("On our way"), ada.answered("This one fails")
+    (asked, wrong, gone) = (builders.text_message(text) for text in ("How long?", "At noon", "Never mind"))
+    own = dict(zip(("asked", "wrong", "gone"), ada.send(asked, wrong, gone), strict=True))
+    row = inbox.message(message_id(ada.number, sent["id"]))
+    inbox.open(ada.id)
+    expect(row).to_be_visible()
+
+    for status, word in (("sent", "Sent"), ("delivered", "Delivered"), ("read", "Read")):
+        ada.status(sent, status)
+        inbox.look()
+        expect(row.locator(".ticks")).to_have_text(word)
+    ada.status(failed, "failed", errors=[{"code": 131026, "title": "Message undeliverable"}])
+    edit = {"original_message_id": wrong["id"], "message": {"type": "text", "text": {"body": "At *one*"}}}
+    ada.send(
+        builders.message("edit", edit),
+        builders.message("revoke", {"original_message_id": gone["id"]}),
+        builders.message("reaction", {"message_id": sent["id"], "emoji": "👍"}),
+    )
+    inbox.look()
+
+    expect(inbox.message(message_id(ada.number, failed["id"]))).to_contain_text("Message undeliverable (131026)")
+    changed = inbox.message(own["wrong"])
+    expect(changed.locator("strong")).to_have_text("one")
+    expect(changed.locator(".meta")).to_contain_text("edited")
+    changed.get_by_text("Before the edit").click()
+    expect(changed.get_by_text("At noon")).to_be_visible()
+    expect(inbox.message(own["gone"])).to_contain_text("This message was deleted.")
+    expect(inbox.message(own["gone"])).not_to_contain_text("Never mind")
+    expect(row.locator(".reactions")).to_have_text("👍 from Ada Example")
+
+    ada.send(builders.message("reaction", {"message_id": sent["id"], "emoji": ""}, timestamp=str(int(time.time()) + 1)))
+    inbox.look()
+    expect(row.locator(".reactions")).to_have_count(0)
+
+
+def test_a_quote_leads_to_what_it_answers_however_far_up(inbox: Inbox, ada: Customer) -> None:
+    first = builders.text_message("The very first", timestamp=str(int(time.time()) - 9000))
+    (target,) = ada.send(first)
+    ada.say(*(f"Message {place}" for place in range(120)), ago=3600)
+    (answer,) = ada.say("This one", context={"id": first["id"]})
+    inbox.open(ada.id)
+
+    quote = inbox.message(answer).get_by_role("button")
+    expect(quote).to_contain_text("The very first")
+    quote.click()
+
+    expect(inbox.message(target)).to_be_in_viewport()
+    expect(inbox.message(target)).to_be_focused()
+
+
+def test_a_group_says_who_writes(inbox: Inbox, ada: Customer) -> None:
+    group = f"GROUP-{ada.user}"
+    ben = Customer(ada.system, "Ben Okafor")
+    (one,) = ada.say("Hello everybody", ago=9, group_id=group)
+    (other,) = ben.say("Hi Ada", ago=5, group_id=group)
+
+    inbox.open(contact_id(ada.number, group))
+
+    expect(inbox.message(one).locator(".sender")).to_contain_text("Ada Example")
+    expect(inbox.message(other).locator(".sender")).to_contain_text("Ben Okafor")
+    expect(inbox.page.locator("h2")).to_have_text("Group chat")
+
+
+# --- how it is used -----------------------------------------------------------------------------------------
+
+
+def test_on_a_phone_there_is_one_pane_and_a_way_back_by_keyboard_alone(inbox: Inbox, ada: Customer) -> None:
+    (own_id,) = ada.say("Hello")
+    inbox.page.set_viewport_size(PHONE)  # type: ignore[arg-type]
+    inbox.open()
+    link = inbox.link(ada.id)
+    expect(link).to_be_visible()
+    expect(inbox.log).to_be_hidden()
+    assert inbox.overflowing() == []
+
+    link.focus()
+    inbox.page.keyboard.press("Enter")
+    expect(inbox.message(own_id)).to_be_visible()
+    expect(link).to_be_hidden()
+    expect(inbox.log).to_be_focused()
+    assert inbox.overflowing() == []
+    inbox.page.keyboard.press("Escape")
+    expect(link).to_be_focused()
+    inbox.page.keyboard.press("Enter")
+    inbox.page.keyboard.press("Shift+Tab")
+    expect(inbox.page.get_by_role("link", name="All conversations")).to_be_focused()
+    inbox.page.keyboard.press("Enter")
+    expect(link).to_be_focused()
+
+
+def test_arrows_go_through_the_conversations(inbox: Inbox, ada: Customer) -> None:
+    ben = Customer(ada.system, "Ben Okafor")
+    ben.say("I am Ben")
+    ada.say("I am Ada", ago=-5)
+    inbox.open()
+    inbox.link(ada.id).focus()
+
+    inbox.page.keyboard.press("ArrowDown")
+    expect(inbox.link(ben.id)).to_be_focused()
+    inbox.page.keyboard.press("ArrowUp")
+    expect(inbox.link(ada.id)).to_be_focused()
+
+
+def test_troubles_are_said_and_pass(inbox: Inbox, ada: Customer) -> None:
+    ada.say("Hello")
+    api = f"{inbox.system.stack.api_url}/conversations*"
+    answers: dict[str, Any] = {"status": 401, "json": {"code": "unauthenticated"}}
+    allow = {"Access-Control-Allow-Origin": "*", "Access-Control-Allow-Headers": "*"}
+    inbox.page.route(api, lambda route: route.fulfill(headers=allow, **answers))
+    inbox.open()
+    notice = inbox.page.locator("#notice")
+    expect(notice).to_contain_text("Your session has ended")
+
+    answers |= {"status": 503, "json": {"code": "internal_error"}}
+    notice.get_by_role("button", name="Try again").click()
+    expect(notice).to_contain_text("The server has trouble answering")
+
+    inbox.page.context.set_offline(offline=True)
+    inbox.page.unroute(api)
+    inbox.look()
+    expect(notice).to_contain_text("You are offline")
+
+    inbox.page.context.set_offline(offline=False)  # which the browser tells
+    expect(inbox.link(ada.id)).to_be_visible()
+    expect(notice).to_be_hidden()
+
+    inbox.page.evaluate("location.hash = 'nobody'")
+    expect(inbox.page.get_by_text("This conversation is not here, or it is not yours to see.")).to_be_visible()
+
+
+def test_the_simulator_stands_beside_it(inbox: Inbox) -> None:
+    inbox.open()
+    frame = inbox.page.frame_locator("iframe[title=Simulator]")
+    expect(frame.get_by_role("heading", name="Simulator")).to_be_visible()
+
+    inbox.page.get_by_role("button", name="Close the simulator").click()
+    expect(inbox.page.get_by_role("dialog")).to_be_hidden()
+    inbox.page.set_viewport_size(PHONE)  # type: ignore[arg-type]
+    inbox.page.get_by_role("button", name="Simulator", exact=True).click()
+    expect(frame.get_by_role("heading", name="Simulator")).to_be_visible()
+    inbox.page.keyboard.press("Escape")
+    expect(inbox.page.get_by_role("dialog")).to_be_hidden()
