@@ -8,7 +8,8 @@ export function mediaTools({ apiUrl, getToken, media: way }) {
   const states = new WeakMap();
 
   function mediaElement({ path, kind, media, alt, caption }) {
-    const { filename, mime_type: mimeType, size } = media;
+    const { mime_type: mimeType, size } = media;
+    const filename = kind === "document" ? media.filename : undefined; // others have none but what we have made up
     const properties = { kind, alt, filename, mimeType, size };
     const element = make("whatsapp-media", known(properties));
     if (caption) {

@@ -127,6 +127,7 @@ async function lookOnce() {
   const whole = performance.now() - lastWhole > WHOLE * 1000;
   try {
     await list.refresh(whole);
+    showBar();
     await refreshThread(whole);
     if (whole) lastWhole = performance.now();
     if (failures > 0) quiet();
