@@ -47,8 +47,7 @@ function offerSimulator() {
   document.body.append(panel);
   toggle.ariaExpanded = "false";
   if (BESIDE.matches) {
-    const focused = document.activeElement;
     open();
-    focused?.focus(); // a dialog takes the focus
+    document.activeElement.blur(); // a dialog takes the focus
   }
 }

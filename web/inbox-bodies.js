@@ -3,11 +3,11 @@
 import { avatar, icon, make, theirs } from "./inbox-nodes.js";
 import { link, words } from "./inbox-text.js";
 import {
-  answerTitle, capital, contactName, counted, current, isForm, kindOf, mediaWord, notHandedOn, price, readablePhone,
-  reason, senderName,
+  answerTitle, capital, contactName, counted, current, isForm, isMedium, kindOf, mediaKind, mediaWord, notHandedOn,
+  price, readablePhone, reason, senderName,
 } from "./inbox-words.js";
 
-const MEDIA = new Set(["image", "video", "audio", "voice", "document", "sticker"]);
+const KIND_NOT_SUPPORTED = 131051; // which the words say already
 
 /**
  * Give the nodes of what a message says. `mediaElement(attributes)` makes the element of a medium:
@@ -17,7 +17,8 @@ export function bodyOf(message, mediaElement) {
   if (message.revoked) return [quiet("deleted", "This message was deleted.")];
   const shown = { ...message, ...current(message) };
   const kind = kindOf(shown);
-  const body = MEDIA.has(kind) && shown.media_src ? mediaBody(shown, mediaElement) : (BODIES[kind] ?? unknown)(shown, mediaElement);
+  const build = isMedium(kind) && shown.media_src ? mediaBody : (BODIES[kind] ?? unknown);
+  const body = build(shown, mediaElement);
   return [...labels(shown), ...body, ...(shown.truncated ? [fine("Parts of it were too large to be kept here.")] : [])];
 }
 
@@ -43,9 +44,9 @@ function mediaBody(message, mediaElement) {
   return [mediaElement(mediumOf(message, message, said ? words(said) : null))];
 }
 
-function mediumOf({ media_src: path, media }, message, caption = null) {
-  const kind = kindOf({ type: message.type, media });
-  return { path, kind, media: media ?? {}, alt: `${mediaWord(kind)} from ${senderName(message)}`, caption };
+function mediumOf({ media_src: path, media = {} }, message, caption = null) {
+  const kind = mediaKind(media);
+  return { path, kind, media, alt: `${mediaWord(kind)} from ${senderName(message)}`, caption };
 }
 
 /** All media of a form: the first stands in the message itself. */
@@ -77,8 +78,9 @@ function unknown(message, mediaElement) {
 }
 
 function unsupported({ unsupported: what, errors }) {
-  const said = `${capital(notHandedOn(what?.type))}. WhatsApp does not hand it on; it can be seen in its app.`;
-  return [quiet("unsupported", said), ...(errors ? [fine(reason(errors))] : [])];
+  const said = `${notHandedOn(what?.type)}. WhatsApp does not hand it on; it can be seen in its app.`;
+  const why = (errors ?? []).filter(({ code }) => code !== KIND_NOT_SUPPORTED);
+  return [quiet("unsupported", said), ...(why.length > 0 ? [fine(reason(why))] : [])];
 }
 
 function interactive(message, mediaElement) {

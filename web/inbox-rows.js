@@ -34,7 +34,7 @@ export function rowsOf(messages, { inGroup = false, now = Date.now() } = {}) {
 
 /** By time, then by id: the order of the API. */
 export function inOrder(one, other) {
-  return one.timestamp - other.timestamp || (one.message_id < other.message_id ? -1 : 1);
+  return one.timestamp - other.timestamp || Number(one.message_id > other.message_id) - Number(one.message_id < other.message_id);
 }
 
 function isShown({ type }) {

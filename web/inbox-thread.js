@@ -1,7 +1,7 @@
 // The open conversation: its messages as far as they are loaded, and where the reader is among them.
 
 import { icon } from "./inbox-nodes.js";
-import { rowElement, rowsOf } from "./inbox-rows.js";
+import { inOrder, rowElement, rowsOf } from "./inbox-rows.js";
 import { counted } from "./inbox-words.js";
 
 const PAGE = 50;
@@ -88,7 +88,8 @@ export function threadView({ log, messages: list, more, pill }, api, mediaTools,
 
   function merge(now, messages, { announce = false } = {}) {
     if (now !== open) return;
-    const fresh = messages.filter(({ message_id: id, type }) => !now.messages.has(id) && type !== "reaction");
+    const newest = [...now.messages.values()].sort(inOrder).at(-1);
+    const fresh = messages.filter((each) => each.type !== "reaction" && (!newest || inOrder(each, newest) > 0));
     for (const message of messages) now.messages.set(message.message_id, message);
     log.ariaLive = announce ? "polite" : "off"; // what is old is not read out
     const wasAtEnd = isAtEnd();

@@ -34,10 +34,19 @@ const PHONE = /^\d{6,15}$/u;
 
 // ---- messages ----------------------------------------------------------------------------------------------------
 
-/** The kind of medium that a message carries, else its type. */
+/** The kind of a message that is a medium, else its type: a form may carry media, and is a form. */
 export function kindOf({ type, media }) {
-  const kind = media?.type ?? type;
-  return kind === "audio" && media?.voice ? "voice" : kind;
+  return type in MEDIA ? mediaKind(media ?? { type }) : type;
+}
+
+/** Tell voice messages from other audio. */
+export function mediaKind({ type, voice }) {
+  return type === "audio" && voice ? "voice" : type;
+}
+
+/** Tell whether this is a kind of medium. */
+export function isMedium(kind) {
+  return kind in MEDIA;
 }
 
 /** A kind of medium as people call it. */
@@ -56,7 +65,7 @@ export function summary(message) {
   if (message.revoked) return line("deleted", "Deleted message");
   const { text, caption, media } = current(message);
   const kind = kindOf({ ...message, media });
-  if (!(kind in MEDIA)) return (LINES[kind] ?? unknownLine)({ ...message, text });
+  if (!isMedium(kind)) return (LINES[kind] ?? unknownLine)({ ...message, text });
   return line(kind, plain(caption || text || "") || (kind === "document" && media?.filename) || MEDIA[kind]);
 }
 
@@ -74,7 +83,7 @@ const LINES = {
   reaction: ({ reaction }) => line("", reaction?.emoji ? `Reacted ${reaction.emoji}` : "Took a reaction back"),
   request_welcome: () => line("", "Opened the chat"),
   system: ({ text }) => line("", text || "Something about this contact changed"),
-  unsupported: ({ unsupported }) => line("unsupported", capital(notHandedOn(unsupported?.type))),
+  unsupported: ({ unsupported }) => line("unsupported", notHandedOn(unsupported?.type)),
 };
 
 function unknownLine({ type }) {
@@ -93,9 +102,9 @@ export function answerTitle({ text, interactive }) {
   return title || text || body || (type === "call_permission_reply" ? "Answered whether you may call" : "Answered");
 }
 
-/** What WhatsApp did not hand on, with its article. */
+/** What WhatsApp did not hand on, as people call it. */
 export function notHandedOn(type) {
-  return NOT_HANDED_ON[type] ?? "a message";
+  return capital(NOT_HANDED_ON[type] ?? "a message of a kind of its own");
 }
 
 /** The name of a contact card. */
@@ -141,7 +150,7 @@ export function readablePhone(phone) {
 
 /** The time of day of a moment in Unix seconds. */
 export function clock(timestamp) {
-  return new Date(timestamp * 1000).toLocaleTimeString(undefined, { hour: "2-digit", minute: "2-digit" });
+  return new Date(timestamp * 1000).toLocaleTimeString(undefined, { hour: "numeric", minute: "2-digit" });
 }
 
 /** Name the day of a moment: today, yesterday, a day of this week, else the date. */

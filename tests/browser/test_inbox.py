@@ -4,22 +4,28 @@ import json
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import pytest
 import requests
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import BrowserContext, Locator, Page, ViewportSize, expect
+from playwright.sync_api import BrowserContext, Locator, Page, Request, Route, ViewportSize, expect
 
 from inbound.media import contact_id, message_id
+from local.stack import ROOT
 from tests import builders
 from tests.browser.pictures import pictures
 from tests.builders import PAYLOADS, Json, Sample
 from tests.integration.system import System
 
+WEB = ROOT / "web"
 PHONE: ViewportSize = {"width": 360, "height": 740}
 DESK: ViewportSize = {"width": 1440, "height": 900}
 MINUTE = 60
+PATIENCE = 15_000  # milliseconds: the machine may be busy
+SLOW = 30_000  # for what is fetched from Graph
+JS = "text/javascript"
 ADA, ADA_PHONE = "US.90000000000000000101", "15550100101"  # who writes in tests/payloads
 CSP = "addEventListener('securitypolicyviolation', e => console.error('CSP', e.violatedDirective, e.blockedURI))"
 SETTLED = """async () => {
@@ -93,7 +99,9 @@ def inbox(context: BrowserContext, system: System, number: str) -> Iterator[Inbo
     page.on("pageerror", lambda error: inbox.wrong.append(str(error)))
     page.on("console", lambda line: inbox.wrong.append(line.text) if line.text.startswith("CSP") else None)
     page.add_init_script(CSP)
+    expect.set_options(timeout=PATIENCE)
     yield inbox
+    expect.set_options(timeout=5_000)  # Playwright's own
     assert inbox.wrong == []
 
 
@@ -290,7 +298,6 @@ def test_hostile_text_in_every_place_runs_nothing(inbox: Inbox, system: System, 
     inbox.open(customer.id)
     for own_id in sent:
         expect(inbox.message(own_id)).to_be_visible()
-    inbox.page.evaluate(SETTLED)
 
     assert evil in inbox.link(customer.id).inner_text()
     assert inbox.page.evaluate("window.hit") is None
@@ -302,21 +309,44 @@ def test_hostile_text_in_every_place_runs_nothing(inbox: Inbox, system: System, 
 
 def test_media_are_shown_by_the_element(inbox: Inbox, ada: Customer) -> None:
     picture, note, lost = ada.send(
-        ada.media(builders.PHOTO, caption="The *quay*"),
-        ada.media(builders.VOICE),
+        ada.media(builders.PHOTO, caption="The *quay*") | {"timestamp": str(int(time.time()) - 30)},
+        ada.media(builders.VOICE) | {"timestamp": str(int(time.time()) - 20)},
         builders.media_message(builders.PHOTO),  # Graph knows nothing of it
     )
 
     inbox.open(ada.id)
-    inbox.page.evaluate(SETTLED)
 
     element = inbox.message(picture).locator("whatsapp-media")
-    expect(element).to_have_attribute("state", "ready")
+    expect(element).to_have_attribute("state", "ready", timeout=SLOW)
     assert element.locator("img").evaluate("image => image.naturalWidth") > 100
     expect(inbox.message(picture).locator("strong")).to_have_text("quay")
-    assert inbox.message(note).locator("audio").evaluate("audio => audio.duration") > 5
-    expect(inbox.message(lost).locator("whatsapp-media")).to_have_attribute("state", "error")
+    inbox.message(note).scroll_into_view_if_needed()
+    expect(inbox.message(note).locator("whatsapp-media")).to_contain_text("0:08", timeout=SLOW)
+    expect(inbox.message(lost).locator("whatsapp-media")).to_have_attribute("state", "error", timeout=SLOW)
     expect(inbox.link(ada.id)).to_contain_text("Photo")
+
+
+def test_the_settings_that_are_to_be_copied_work_with_a_bearer_token_and_with_a_cookie(
+    inbox: Inbox, ada: Customer, context: BrowserContext
+) -> None:
+    (picture,) = ada.send(ada.media(builders.PHOTO))
+    stack, tokens = inbox.system.stack, ["an-old-one"]
+    asked: list[str] = []
+    context.route("**/media-token", lambda route: route.fulfill(body=tokens.pop() if tokens else stack.media_token))
+    context.on("request", lambda request: asked.append(request.url))
+
+    for way in ("bearer", "cookie"):
+        settings = (WEB / "inbox-settings.js").read_text("utf-8").replace("https://api.example.com", stack.api_url)
+        settings = settings.replace("100000000000001", ada.number).replace('media: "bearer"', f'media: "{way}"')
+        context.route("**/inbox-settings.js", partial(Route.fulfill, body=settings, content_type=JS))
+        inbox.page.goto("about:blank")
+        inbox.open(ada.id)
+        element = inbox.message(picture).locator("whatsapp-media")
+        expect(element).to_have_attribute("state", "ready", timeout=SLOW)
+        assert element.locator("img").evaluate("image => image.naturalWidth") > 100
+        context.add_cookies([{"name": "media_token", "value": stack.media_token, "url": stack.api_url}])
+
+    assert not [url for url in asked if "token=" in url]
 
 
 # --- that it keeps up ---------------------------------------------------------------------------------------
@@ -422,6 +452,42 @@ def test_ticks_edits_deletions_and_reactions_come_to_their_messages(inbox: Inbox
     ada.send(builders.message("reaction", {"message_id": sent["id"], "emoji": ""}, timestamp=str(int(time.time()) + 1)))
     inbox.look()
     expect(row.locator(".reactions")).to_have_count(0)
+
+
+def test_it_asks_now_and_then_more_seldom_in_trouble_and_not_while_it_is_hidden(inbox: Inbox, ada: Customer) -> None:
+    page, asked, unanswered = inbox.page, list[str](), list[Request]()
+    page.on("request", lambda request: asked.append(request.url) if "/conversations?" in request.url else None)
+    page.on("request", lambda request: unanswered.append(request))  # noqa: PLW0108  # Playwright marks what it is given
+    page.on("requestfinished", lambda request: unanswered.remove(request))  # noqa: PLW0108
+    page.clock.install()
+    told = ada.answered("On our way")
+    inbox.open(ada.id)
+    expect(inbox.messages).to_have_count(1)
+
+    def minute_passes() -> int:
+        asked.clear()
+        for _ in range(20):
+            page.clock.run_for(3_000)
+            page.wait_for_timeout(30)
+            while unanswered:  # the page's clock does not hasten the answers
+                page.wait_for_timeout(30)
+        return len(asked)
+
+    ada.status(told, "read")
+    assert 10 < minute_passes() <= 21
+    expect(inbox.messages.locator(".ticks")).to_have_text("Read")  # of a message that is not new
+
+    refuse = {"status": 503, "json": {}, "headers": {"Access-Control-Allow-Origin": "*"}}
+    page.context.route("**/conversations?*", partial(Route.fulfill, **refuse))
+    assert 2 <= minute_passes() <= 6
+    page.context.unroute("**/conversations?*")
+
+    page.evaluate("Object.defineProperty(document, 'hidden', {value: true, configurable: true})")
+    page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
+    assert minute_passes() == 0
+    page.evaluate("delete document.hidden")
+    with page.expect_request("**/conversations?*"):
+        page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
 
 
 def test_a_quote_leads_to_what_it_answers_however_far_up(inbox: Inbox, ada: Customer) -> None:
