@@ -98,13 +98,13 @@ function fact({ name, values }) {
 }
 
 function locationCard({ latitude, longitude, name, address, url }) {
-  const place = `${latitude.toFixed(5)}, ${longitude.toFixed(5)}`;
+  const isKnown = Number.isFinite(latitude) && Number.isFinite(longitude);
   const map = `https://www.openstreetmap.org/?mlat=${latitude}&mlon=${longitude}#map=16/${latitude}/${longitude}`;
   const element = card("place",
     title(name || "Location"),
     address && fine(address),
-    fine(place),
-    link(map, "Open the map"),
+    isKnown && fine(`${latitude.toFixed(5)}, ${longitude.toFixed(5)}`),
+    isKnown && link(map, "Open the map"),
     url && link(url, url));
   element.prepend(make("div", { className: "map" }, icon("location")));
   return element;

@@ -218,6 +218,7 @@ def test_every_kind_of_message_is_shown_in_words(inbox: Inbox, ada: Customer) ->
         "A poll. WhatsApp does not hand it on",
         "“hologram”",
         "changed from",
+        "to a message that is not here",
     ):
         assert words in text
     assert inbox.overflowing() == []
@@ -255,6 +256,29 @@ def test_text_is_formatted_and_links_lead_to_the_web_only(inbox: Inbox) -> None:
     assert 'href="https://www.b.example/"' in links
     assert links.count('rel="noopener noreferrer"') == 2
     assert links.endswith("</a>.")
+
+
+def test_a_message_that_cannot_be_shown_does_not_take_the_others_with_it(inbox: Inbox) -> None:
+    inbox.open()
+    messages = [
+        {"message_id": name, "type": kind, "direction": "inbound", "timestamp": 1_790_000_000, **content}
+        for name, kind, content in (
+            ("a", "contacts", {"contacts": [None]}),
+            ("b", "location", {"location": {"name": "Pier 4"}}),
+            ("c", "text", {"text": "Fine"}),
+        )
+    ]
+    said = inbox.page.evaluate(
+        """async messages => {
+            const {rowsOf, rowElement} = await import("/inbox-rows.js");
+            const rows = rowsOf(messages).filter(row => row.message);
+            const elements = rows.map(row => rowElement(row, {mediaChanged() {}}).element);
+            return elements.map(element => element.querySelector(".bubble > :nth-child(2)").textContent);
+        }""",
+        messages,
+    )
+    assert said[:2] == ["This message cannot be shown.", "Pier 4"]
+    assert said[2].startswith("Fine")
 
 
 def test_hostile_text_in_every_place_runs_nothing(inbox: Inbox, system: System, number: str) -> None:
@@ -515,6 +539,15 @@ def test_a_group_says_who_writes(inbox: Inbox, ada: Customer, ben: Customer) -> 
     expect(inbox.message(one).locator(".sender")).to_contain_text("Ada Example")
     expect(inbox.message(other).locator(".sender")).to_contain_text("Ben Okafor")
     expect(inbox.page.locator("#thread-title")).to_have_text("Group chat")
+
+
+def test_either_id_of_a_person_opens_their_conversation(inbox: Inbox, ada: Customer) -> None:
+    (own_id,) = ada.say("Hello")
+    inbox.open(contact_id(ada.number, ada.phone))
+
+    expect(inbox.message(own_id)).to_be_visible()
+    expect(inbox.page).to_have_url(f"{inbox.system.stack.page_url}/#{ada.id}")
+    expect(inbox.link(ada.id)).to_have_attribute("aria-current", "true")
 
 
 # --- how it is used -----------------------------------------------------------------------------------------
