@@ -45,7 +45,7 @@ function rowOf(message, byId, reactions, inGroup) {
   const { message_id: key, type, timestamp, context, reaction } = message;
   if (type === "reaction") {
     const known = byId.has(reaction?.message_id) || !reaction?.emoji || message.revoked;
-    const said = `${senderName(message)} reacted ${reaction?.emoji} to a message that is not here.`;
+    const said = `${senderName(message)} reacted ${reaction?.emoji} to an earlier message.`;
     return { key, timestamp, remark: known ? "" : said };
   }
   if (REMARKS.has(type)) return { key, timestamp, remark: summary(message).said };

@@ -87,7 +87,7 @@ export function threadView({ log, messages: list, more, pill }, api, mediaTools,
   // ---- showing ---------------------------------------------------------------------------------------------------
 
   function merge(now, messages, { announce = false } = {}) {
-    if (now !== open) return;
+    if (now !== open || messages.length === 0) return;
     const newest = [...now.messages.values()].sort(inOrder).at(-1);
     const fresh = messages.filter((each) => each.type !== "reaction" && (!newest || inOrder(each, newest) > 0));
     for (const message of messages) now.messages.set(message.message_id, message);

@@ -15,7 +15,7 @@ from playwright.sync_api import BrowserContext, Locator, Page, Request, Route, V
 from inbound.media import contact_id, message_id
 from local.stack import ROOT
 from tests import builders
-from tests.browser.pictures import pictures
+from tests.browser.pictures import picture, pictures
 from tests.builders import PAYLOADS, Json, Sample
 from tests.integration.system import System
 
@@ -218,7 +218,7 @@ def test_every_kind_of_message_is_shown_in_words(inbox: Inbox, ada: Customer) ->
         "A poll. WhatsApp does not hand it on",
         "“hologram”",
         "changed from",
-        "to a message that is not here",
+        "to an earlier message",
     ):
         assert words in text
     assert inbox.overflowing() == []
@@ -589,6 +589,21 @@ def test_arrows_go_through_the_conversations(inbox: Inbox, ada: Customer, ben: C
     expect(inbox.link(ada.id)).to_be_focused()
 
 
+def test_older_conversations_come_while_the_reader_scrolls(inbox: Inbox, ada: Customer) -> None:
+    start = int(time.time()) - 3600
+    crowd = [builders.text_message(f"Number {place}", timestamp=str(start + place)) for place in range(70)]
+    assert ada.system.post(builders.notification(*crowd, phone_number_id=ada.number)).status_code == 200
+    inbox.open()
+    conversations = inbox.page.locator(".conversation")
+    expect(conversations).to_have_count(50)
+    expect(conversations.first).to_contain_text("Number 69")
+
+    conversations.nth(49).scroll_into_view_if_needed()
+
+    expect(conversations).to_have_count(70)
+    expect(conversations.last).to_contain_text("Number 0")
+
+
 def test_troubles_are_said_and_pass(inbox: Inbox, ada: Customer) -> None:
     ada.say("Hello")
     api = f"{inbox.system.stack.api_url}/conversations*"
@@ -691,10 +706,11 @@ def test_it_can_be_used_by_everybody_and_its_pictures_are_taken(inbox: Inbox, sy
 
     inbox.page.set_viewport_size(PHONE)
     assert faults(inbox.page) == []
-    pictures(inbox.page, inbox.page, "inbox-phone")
+    picture(inbox.page, "inbox-phone")
     inbox.page.get_by_role("link", name="All conversations").click()
     assert faults(inbox.page) == []
-    pictures(inbox.page, inbox.page, "inbox-phone-list")
+    inbox.page.emulate_media(color_scheme="dark")
+    picture(inbox.page, "inbox-phone-list")
 
 
 def faults(page: Page) -> list[str]:
