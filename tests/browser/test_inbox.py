@@ -631,7 +631,8 @@ def test_troubles_are_said_and_pass(inbox: Inbox, ada: Customer) -> None:
     expect(inbox.page.get_by_text("This conversation is not here, or it is not yours to see.")).to_be_visible()
 
 
-def test_the_simulator_stands_beside_it(inbox: Inbox) -> None:
+def test_the_simulator_stands_beside_it_and_what_it_sends_appears(inbox: Inbox, context: BrowserContext) -> None:
+    context.unroute("**/simulator/config")  # it sends to the local run's own number
     inbox.open()
     frame = inbox.page.frame_locator("iframe[title=Simulator]")
     expect(frame.get_by_role("heading", name="Simulator")).to_be_visible()
@@ -641,8 +642,13 @@ def test_the_simulator_stands_beside_it(inbox: Inbox) -> None:
     inbox.page.set_viewport_size(PHONE)
     inbox.page.get_by_role("button", name="Simulator", exact=True).click()
     expect(frame.get_by_role("heading", name="Simulator")).to_be_visible()
-    inbox.page.keyboard.press("Escape")
+    frame.get_by_label("Kind", exact=True).select_option("Text")
+    frame.get_by_label("Text", exact=True).fill("Sent from the panel")
+    frame.get_by_role("button", name="Send", exact=True).click()
+    expect(frame.get_by_text("200").first).to_be_visible()
+    inbox.page.get_by_role("button", name="Close the simulator").click()
     expect(inbox.page.get_by_role("dialog")).to_be_hidden()
+    expect(inbox.page.locator(".conversation", has_text="Sent from the panel")).to_be_visible()
 
 
 # --- how it looks -------------------------------------------------------------------------------------------
