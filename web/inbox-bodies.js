@@ -28,7 +28,9 @@ function labels({ context = {}, referral }) {
   const forwarded = context.frequently_forwarded ? "Forwarded many times" : context.forwarded ? "Forwarded" : "";
   return [
     forwarded && make("p", { className: "label" }, icon("forwarded"), forwarded),
-    context.product && card("product", fine("About the product"), title(context.product.product_id ?? "of your catalogue")),
+    context.product && card("product",
+      fine("About the product"),
+      title(context.product.product_id ?? "of your catalogue")),
     referral && card("referral",
       fine("Came by an advertisement"),
       title(referral.headline || "without a headline"),
@@ -61,7 +63,7 @@ function parts(message, mediaElement) {
 const BODIES = {
   text: ({ text }) => [text ? words(text) : quiet("unsupported", "A text without words.")],
   button: ({ text, button }) => [answer("reply", text || button?.text || "Pressed a button")],
-  contacts: ({ contacts = [] }) => contacts.length > 0 ? contacts.map(contactCard) : [quiet("contact", "A contact without details.")],
+  contacts: ({ contacts }) => contacts?.map(contactCard) ?? [quiet("contact", "A contact without details.")],
   interactive,
   location: ({ location }) => [location ? locationCard(location) : quiet("location", "A location without a place.")],
   order: ({ order, text }) => [orderCard(order ?? {}), ...noted(order?.text ?? text)],
@@ -141,9 +143,10 @@ function orderCard({ items = [] }) {
     sums.set(currency, (sums.get(currency) ?? 0) + each * quantity);
   }
   const total = [...sums].map(([currency, sum]) => price(sum, currency)).join(" + ");
-  const sum = items.length > 1 ? make("li", { className: "sum" }, make("span", {}, "Together"), make("span", {}, total)) : "";
-  const list = make("ul", { className: "goods" }, ...goods, sum);
-  return card("order", make("p", { className: "title" }, icon("order"), ` Order: ${counted(items.length, "product")}`), list);
+  const sum = make("li", { className: "sum" }, make("span", {}, "Together"), make("span", {}, total));
+  const list = make("ul", { className: "goods" }, ...goods, items.length > 1 ? sum : "");
+  const heading = make("p", { className: "title" }, icon("order"), ` Order: ${counted(items.length, "product")}`);
+  return card("order", heading, list);
 }
 
 // ---- pieces ------------------------------------------------------------------------------------------------------

@@ -8,7 +8,7 @@ const PAGE = 50;
 const NEAR = "400px";
 const STEPS = { ArrowDown: 1, ArrowUp: -1 };
 
-/** Show the conversations in `{scroller, list, empty, more}`; `failed(error)` is told what goes wrong while scrolling. */
+/** Show the conversations in `{scroller, list, empty, more}`; `failed(error)` hears what goes wrong while scrolling. */
 export function listView({ scroller, list, empty, more }, api, { failed }) {
   const known = new Map(); // contact_id → {conversation, seen, item}
   let cursor = null;

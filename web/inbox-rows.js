@@ -23,18 +23,20 @@ export function rowsOf(messages, { inGroup = false, now = Date.now() } = {}) {
   let before = {};
   for (const message of messages.filter(isShown).toSorted(inOrder)) {
     const day = dayName(message.timestamp, now);
-    if (day !== before.day) rows.push({ key: `day-${day}`, day });
     const row = rowOf(message, byId, reactions, inGroup);
-    if (row.message) row.first = day !== before.day || !isSameRun(before.message, message);
-    if (row.message || row.remark) rows.push(row);
+    if (!row.message && !row.remark) continue;
+    if (day !== before.day) rows.push({ key: `day-${day}`, day });
+    row.first = day !== before.day || !isSameRun(before.message, message);
+    rows.push(row);
     before = { day, message: row.message };
   }
-  return rows.filter((row, place) => !row.day || (rows[place + 1] && !rows[place + 1].day));
+  return rows;
 }
 
 /** By time, then by id: the order of the API. */
 export function inOrder(one, other) {
-  return one.timestamp - other.timestamp || Number(one.message_id > other.message_id) - Number(one.message_id < other.message_id);
+  if (one.timestamp !== other.timestamp) return one.timestamp - other.timestamp;
+  return Number(one.message_id > other.message_id) - Number(one.message_id < other.message_id);
 }
 
 function isShown({ type }) {
@@ -49,7 +51,8 @@ function rowOf(message, byId, reactions, inGroup) {
     return { key, timestamp, remark: known ? "" : said };
   }
   if (REMARKS.has(type)) return { key, timestamp, remark: summary(message).said };
-  const quoted = context?.message_id ? (byId.get(context.message_id) ?? context.quoted ?? { message_id: context.message_id }) : null;
+  const answered = context?.message_id;
+  const quoted = answered ? (byId.get(answered) ?? context.quoted ?? { message_id: answered }) : null;
   return { key, message, reactions: [...(reactions.get(key)?.values() ?? [])], quoted, inGroup };
 }
 
@@ -127,8 +130,8 @@ function messageElement(row, tools) {
 
   function show(part, nodes) {
     part.replaceChildren(...nodes);
-    if (nodes.length > 0) element.append(...[reactions, why].filter((each) => each === part || each.parentNode === element));
-    else part.remove();
+    element.append(...[reactions, why].filter((each) => each.hasChildNodes()));
+    if (nodes.length === 0) part.remove();
   }
 
   update(row);

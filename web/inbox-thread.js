@@ -32,7 +32,7 @@ export function threadView({ log, messages: list, more, pill }, api, mediaTools,
     more.classList.toggle("busy", Boolean(open));
   }
 
-  /** Bring it up to date: what is new, or, with `whole`, the newest page with all its ticks. Gives the newest answer. */
+  /** Bring it up to date: what is new, or, with `whole`, the newest page with its ticks. Gives the newest answer. */
   async function refresh(whole) {
     const now = open;
     if (!now) return null;
