@@ -485,9 +485,10 @@ def test_it_asks_now_and_then_more_seldom_in_trouble_and_not_while_it_is_hidden(
     page.on("request", lambda request: unanswered.append(request))  # noqa: PLW0108  # Playwright marks what it is given
     page.on("requestfinished", lambda request: unanswered.remove(request))  # noqa: PLW0108
     page.clock.install()
-    told = ada.answered("On our way")
+    told = ada.answered("On our way", timestamp=str(int(time.time()) - 15 * MINUTE))  # what is new tells nothing of it
+    ada.say("Thank you")
     inbox.open(ada.id)
-    expect(inbox.messages).to_have_count(1)
+    expect(inbox.messages).to_have_count(2)
 
     def minute_passes() -> int:
         asked.clear()
@@ -500,7 +501,7 @@ def test_it_asks_now_and_then_more_seldom_in_trouble_and_not_while_it_is_hidden(
 
     ada.status(told, "read")
     assert 10 < minute_passes() <= 21
-    expect(inbox.messages.locator(".ticks")).to_have_text("Read")  # of a message that is not new
+    expect(inbox.messages.locator(".ticks")).to_have_text("Read")
 
     refuse = partial(Route.fulfill, status=503, json={}, headers={"Access-Control-Allow-Origin": "*"})
     page.context.route("**/conversations?*", refuse)
