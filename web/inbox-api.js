@@ -13,12 +13,20 @@ export function readApi({ apiUrl, phoneNumberId, getToken }) {
   async function ask(path, query, signal) {
     const address = new URL(apiUrl + path);
     for (const [name, value] of Object.entries(query)) if (value) address.searchParams.set(name, value);
-    let answer = await answered(address, await getToken(false), signal);
+    let answer = await answered(address, await token(false), signal);
     // The token may have run out on the way: a new one, once.
-    if (answer.status === 401) answer = await answered(address, await getToken(true), signal);
+    if (answer.status === 401) answer = await answered(address, await token(true), signal);
     if (answer.ok) return answer.json();
     const { code } = await answer.json().catch(() => ({}));
     throw new ApiError(answer.status, code, Number(answer.headers.get("Retry-After")) || 0);
+  }
+
+  async function token(renew) {
+    try {
+      return await getToken(renew);
+    } catch {
+      throw new ApiError(401, "no_token");
+    }
   }
 
   const number = { phone_number_id: phoneNumberId };

@@ -7,7 +7,8 @@
  * phoneNumberId  Meta's id of the business number whose conversations are shown
  * title          that number as people know it
  * getToken       gives a token that opens these messages, or a promise of one; it is asked before each request, so keep
- *                the token for as long as it is good; `renew` is true when the last one was refused
+ *                the token for as long as it is good; `renew` is true when the last one was refused. Where it fails, the
+ *                inbox says that the session has ended
  * media          how the media show who asks: "bearer" with that token; "cookie" where the API shares your site and you
  *                have set the cookie `media_token`; "address" with ?token=, where the token stays the same for long
  */
@@ -18,7 +19,10 @@ export async function settings() {
     phoneNumberId: "100000000000001",
     title: "+1 555 010 0001",
     getToken: async (renew) => {
-      if (renew || !token) token = await (await fetch("/media-token", { method: "POST" })).text();
+      if (token && !renew) return token;
+      const answer = await fetch("/media-token", { method: "POST" });
+      if (!answer.ok) throw new Error("not signed in");
+      token = await answer.text();
       return token;
     },
     media: "bearer",

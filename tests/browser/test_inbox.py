@@ -354,9 +354,11 @@ def test_the_settings_that_are_to_be_copied_work_with_a_bearer_token_and_with_a_
     inbox: Inbox, ada: Customer, context: BrowserContext
 ) -> None:
     (picture,) = ada.send(ada.media(builders.PHOTO))
-    stack, tokens = inbox.system.stack, ["an-old-one"]
-    asked: list[str] = []
-    context.route("**/media-token", lambda route: route.fulfill(body=tokens.pop() if tokens else stack.media_token))
+    stack, asked = inbox.system.stack, list[str]()
+    tokens: list[Json] = [{"status": 403}, {"body": "an-old-one"}]
+    context.route(
+        "**/media-token", lambda route: route.fulfill(**tokens.pop(0) if tokens else {"body": stack.media_token})
+    )
     context.on("request", lambda request: asked.append(request.url))
 
     for way in ("bearer", "cookie"):
@@ -365,6 +367,9 @@ def test_the_settings_that_are_to_be_copied_work_with_a_bearer_token_and_with_a_
         context.route("**/inbox-settings.js", partial(Route.fulfill, body=settings, content_type=JS))
         inbox.page.goto("about:blank")
         inbox.open(ada.id)
+        if way == "bearer":  # not signed in, at first
+            expect(inbox.page.locator("#notice")).to_contain_text("Your session has ended")
+            inbox.page.get_by_role("button", name="Try again").click()
         element = inbox.message(picture).locator("whatsapp-media")
         expect(element).to_have_attribute("state", "ready", timeout=SLOW)
         assert element.locator("img").evaluate("image => image.naturalWidth") > 100
