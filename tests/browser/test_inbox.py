@@ -77,7 +77,7 @@ class Inbox:
     def overflowing(self) -> list[str]:
         """Give what is wider than its room: there a bar to scroll sideways would be."""
         return list(
-            self.page.evaluate("""() => [document.documentElement, ...document.querySelectorAll(".scroller")]
+            self.page.evaluate("""() => [document.documentElement, ...document.querySelectorAll(".scroller, .bubble, .card > div")]
                 .filter(part => part.scrollWidth > part.clientWidth).map(part => part.className || part.tagName)""")
         )
 
@@ -213,6 +213,7 @@ def test_every_kind_of_message_is_shown_in_words(inbox: Inbox, ada: Customer) ->
         "13:00",
         "Book now",
         "Window, please",
+        "seagull",
         "Harbour tours",
         "Forwarded many times",
         "A poll. WhatsApp does not hand it on",
