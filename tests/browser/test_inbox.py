@@ -77,7 +77,7 @@ class Inbox:
     def overflowing(self) -> list[str]:
         """Give what is wider than its room: there a bar to scroll sideways would be."""
         return list(
-            self.page.evaluate("""() => [document.documentElement, ...document.querySelectorAll(".scroller, .bubble, .card > div")]
+            self.page.evaluate("""() => [...document.querySelectorAll("html, .scroller, .bubble, .card > div")]
                 .filter(part => part.scrollWidth > part.clientWidth).map(part => part.className || part.tagName)""")
         )
 
@@ -329,6 +329,8 @@ def test_hostile_text_in_every_place_runs_nothing(inbox: Inbox, system: System, 
     assert inbox.page.locator("#inbox :is(img, script)").count() == 0
     schemes = set(inbox.page.eval_on_selector_all("#inbox a", "links => links.map(link => link.protocol)"))
     assert schemes <= {"http:", "https:", "mailto:", "tel:"}
+    assert inbox.overflowing() == []
+    inbox.page.set_viewport_size(PHONE)
     assert inbox.overflowing() == []
 
 
