@@ -1,6 +1,7 @@
-"""The simulator page, on an origin of its own: send as a customer would, and see what became of it.
+"""The inbox and the simulator, on an origin of their own: send as a customer would, and see what an agent sees.
 
-GET  /simulator              the page; /simulator.js and /simulator.css with it
+GET  /                       the inbox, with the simulator beside it, and the files of web/
+GET  /simulator              the simulator alone; /simulator.js and /simulator.css with it
 GET  /simulator/config       what the page must know: addresses, media token, people, faults
 POST /simulator/send         a form (multipart), see `panel.SendForm`: kind, file or media_id, contact.name, …, fault,
                              count, posts, age → the webhooks that were sent
@@ -40,13 +41,22 @@ from local.timeline import newest_messages, stored_events, stored_items
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
-FILES = {
-    "/": ("simulator.html", "text/html; charset=utf-8"),
-    "/simulator": ("simulator.html", "text/html; charset=utf-8"),
-    "/simulator.js": ("simulator.js", "text/javascript; charset=utf-8"),
-    "/simulator.css": ("simulator.css", "text/css; charset=utf-8"),
+FOLDER = Path(__file__).parent.parent
+CONTENT_TYPES = {
+    ".html": "text/html; charset=utf-8",
+    ".js": "text/javascript; charset=utf-8",
+    ".css": "text/css; charset=utf-8",
 }
-FOLDER = Path(__file__).parent
+FILES = {
+    **{f"/{file.name}": file for file in (FOLDER / "web").iterdir() if file.suffix in CONTENT_TYPES},
+    "/": FOLDER / "web" / "inbox.html",
+    "/inbox-settings.js": FOLDER / "local" / "inbox-settings.js",
+    "/inbox-simulator.css": FOLDER / "local" / "inbox-simulator.css",
+    "/simulator": FOLDER / "local" / "simulator.html",
+    "/simulator.js": FOLDER / "local" / "simulator.js",
+    "/simulator.css": FOLDER / "local" / "simulator.css",
+}
+"""Path → file. The inbox is served as it is, but for its settings."""
 FORM_ROOM = 1024 * 1024
 """Bytes that a form may have besides its file."""
 
@@ -137,8 +147,8 @@ class Page:
         }
 
     def _file(self, request: Request) -> Response:
-        name, content_type = FILES[request.path]
-        return Response((FOLDER / name).read_bytes(), content_type=content_type)
+        file = FILES[request.path]
+        return Response(file.read_bytes(), content_type=CONTENT_TYPES[file.suffix])
 
     def _config(self, _: Request) -> Response:
         config = {

@@ -452,14 +452,14 @@ def _greeting(stack: Stack, options: Options, seconds: float) -> str:
     return f"""
   Ready in {seconds:.1f} s. Everything runs on this machine, and forgets all when it ends.
 
-    Simulator   {stack.page_url}
+    Inbox       {stack.page_url}   the simulator alone: /simulator
     API         {stack.api_url}   webhook: /webhook, media: /media/messages/<message_id>
     Edge        {stack.edge_url}   CloudFront's part
     Graph       {stack.graph_url}   Meta's part, {graph}
     AWS         {stack.access.endpoints[ENDPOINT]}   {cloud}
 
 {_background(stack.template)}
-  Next: open the simulator, {step}, and see it come back as an agent does.
+  Next: open the inbox with the simulator beside it, {step}, and see it come back as an agent does.
   Addresses and credentials for scripts: {_shown(options.announcement)}   What the handlers log: {_shown(options.logs)}
 {_door(stack, options)}  Ctrl-C ends it.
 """

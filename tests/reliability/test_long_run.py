@@ -59,7 +59,7 @@ class Running:
 @pytest.fixture
 def run(tmp_path: Path) -> Iterator[Running]:
     """Start a run in a folder of its own: it must not disturb the one that a developer has going."""
-    for name in ("local", "template.yaml"):
+    for name in ("local", "web", "template.yaml"):
         (tmp_path / name).symlink_to(ROOT / name)
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "GRAPH_"))}
     command = [sys.executable, "-m", "local.stack"]

@@ -38,7 +38,7 @@ CONTRACT = ADDRESSES | {
 @pytest.fixture(name="checkout")
 def _checkout(tmp_path: Path) -> Path:
     """Give a project folder of its own: a run must not disturb the one that a developer has going."""
-    for name in ("local", "examples", "template.yaml"):
+    for name in ("local", "web", "examples", "template.yaml"):
         (tmp_path / name).symlink_to(ROOT / name)
     return tmp_path
 
