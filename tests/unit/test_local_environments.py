@@ -1,6 +1,6 @@
 """Execution environments: real processes that run a handler as Lambda would."""
 
-import os
+import multiprocessing
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -239,14 +239,6 @@ def test_closing_ends_even_a_function_that_does_not_end(logs: Path) -> None:
             endless.result(timeout=5)
 
 
-def gone(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return True
-    return False
-
-
 def wait_for(condition: Callable[[], object]) -> None:
     end = time.monotonic() + 20
     while not condition():
@@ -255,27 +247,27 @@ def wait_for(condition: Callable[[], object]) -> None:
 
 
 def test_environments_that_are_idle_for_long_are_ended_but_for_a_few(logs: Path) -> None:
+    others = alive()
     with (
         Environments([probe()], VARIABLES, logs=logs, limit=6, idle_life=0.5) as environments,
         ThreadPoolExecutor(6) as threads,
     ):
-        pids: set[int] = set()
-
-        def more() -> bool:
-            pids.update(burst(environments, threads))
-            return len(pids) > KEPT + 1
-
-        wait_for(more)
-        wait_for(lambda: sum(map(gone, pids)) >= len(pids) - KEPT)
-        kept = burst(environments, threads, KEPT)  # one of them may have been in no burst before
-        time.sleep(1.5)
+        wait_for(lambda: len(burst(environments, threads)) > KEPT + 1)
+        for _ in range(2):  # one may have been on its way, and have served nobody yet
+            wait_for(lambda: len(alive() - others) == KEPT)
+            kept = alive() - others
+            time.sleep(1.5)
 
         assert environments.invoke("Probe", {})["pid"] in kept
-        assert not any(map(gone, kept))
+        assert alive() - others == kept
 
 
-def burst(environments: Environments, threads: ThreadPoolExecutor, times: int = 6) -> set[int]:
-    events = [{"action": "sleep", "seconds": 0.3}] * times
+def alive() -> set[int | None]:
+    return {process.pid for process in multiprocessing.active_children()}
+
+
+def burst(environments: Environments, threads: ThreadPoolExecutor) -> set[int]:
+    events = [{"action": "sleep", "seconds": 0.3}] * 6
     return set(threads.map(lambda event: environments.invoke("Probe", event), events))
 
 
