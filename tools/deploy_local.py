@@ -16,6 +16,7 @@ Not seen here: the canary's traffic (CodeDeploy), throttling, alarms, TLS, and w
 import argparse
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -182,10 +183,11 @@ def _graph() -> MetaSimulator:
 
 def build_release(commit: str) -> Path:
     """Build a release as it stood; give the folder that holds its template. Raises `Unexpected`."""
-    tree = STATE / "previous"
-    remove = ["git", "worktree", "remove", "--force", str(tree)]
-    subprocess.run(remove, cwd=ROOT, capture_output=True, check=False)  # there may be none
-    _run(["git", "worktree", "add", "--force", "--detach", str(tree), commit])
+    tree, archive = STATE / "previous", STATE / "previous.tar"
+    _run(["git", "archive", f"--output={archive}", commit])
+    shutil.rmtree(tree, ignore_errors=True)
+    tree.mkdir()
+    _run(["tar", "-xf", str(archive), "-C", str(tree)])
     version = _build_version()
     # The same variables as in the Makefile.
     build = {
