@@ -1,7 +1,9 @@
 """Meta on a laptop: a Graph API that hands out media and can be told to misbehave, and a sender of webhooks.
 
 Graph: `GET /{version}/{media_id}?phone_number_id=` describes a media, `GET <its url>` gives the bytes. Both
-want the access token, the second also a User-Agent, and its URL dies after five minutes.
+want the access token, the second also a User-Agent, and its URL dies after five minutes. A business's own media come
+by `POST /{version}/{phone_number_id}/media` (a form: messaging_product, type, file), and go by
+`DELETE /{version}/{media_id}`.
 https://developers.facebook.com/documentation/business-messaging/whatsapp/business-phone-numbers/media
 `GET /{version}/{phone_number_id}` describes a number that the token may see, and `GET /{version}/debug_token` a token.
 Both meet the faults of *resolve*, under the number's id, and under "debug_token".
@@ -85,6 +87,8 @@ _ROUTES = Map(
         Rule(_DOWNLOADS, endpoint="download", methods=["GET"]),
         Rule("/<version:version>/debug_token", endpoint="debug_token", methods=["GET"]),
         Rule("/<version:version>/<media_id>", endpoint="resolve", methods=["GET"]),
+        Rule("/<version:version>/<media_id>", endpoint="delete", methods=["DELETE"]),
+        Rule("/<version:version>/<phone_number_id>/media", endpoint="take", methods=["POST"]),
         Rule("/simulator/media", endpoint="upload", methods=["POST"]),
         Rule("/simulator/media/<media_id>", endpoint="forget", methods=["DELETE"]),
         Rule("/simulator/send", endpoint="send", methods=["POST"]),
@@ -344,6 +348,23 @@ class MetaSimulator:
         media_id = request.args.get("mid", "")
         answer = self._download_problem(request) or self._file(request, media_id)
         return self._bent(request, "download", media_id, answer)
+
+    def _take(self, request: Request, phone_number_id: str, **_: str) -> Answer:
+        """Take media of the business's own."""
+        file = request.files.get("file")
+        if problem := self._token_problem(request):
+            return problem
+        if file is None or request.form.get("messaging_product") != "whatsapp":
+            return Answer.json(400, graph_error(100, "(#100) The parameters messaging_product and file are required."))
+        mime_type = request.form.get("type") or file.mimetype
+        return Answer.json(_OK, {"id": self.add_media(file.read(), mime_type, phone_number_id=phone_number_id).id})
+
+    def _delete(self, request: Request, media_id: str, **_: str) -> Answer:
+        if problem := self._token_problem(request):
+            return problem
+        if self._visible(request, media_id) is None:
+            return no_such_object(media_id)
+        return Answer.json(_OK, {"success": self.forget_media(media_id)})
 
     def _bent(self, request: Request, hop: Hop, media_id: str, answer: Answer) -> Answer:
         """Apply the fault in force, if any, and note the request."""

@@ -71,6 +71,7 @@ def refuse(error: InboundError) -> Response[str]:
     if isinstance(error, StoreUnavailable):
         return fail(error)
     if isinstance(error, InternalError):
+        metrics.add_metric("Faults", "Count", 1)
         logger.error("internal_error", detail=error.detail, exc_info=error)
         error.detail = f"Request {app.lambda_context.aws_request_id}."
     answer = problem(error)

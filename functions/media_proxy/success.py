@@ -5,6 +5,7 @@ success rate = MediaServed / (MediaRequests - MediaGone)
 
 from inbound.errors import (
     InboundError,
+    InternalError,
     MediaExpired,
     MediaTooLarge,
     MediaUnavailable,
@@ -23,7 +24,7 @@ GONE = (MediaUnavailable, MediaExpired, MediaTooLarge)
 def counted(outcome: Ready | Pending | InboundError) -> tuple[str, ...]:
     """Give the names of the metrics in which a request counts as one.
 
-    A pending one is asked for again, and counts then.
+    A pending one is asked for again, and counts then. Faults are ours alone, not Meta's: they take a new version back.
     """
     if isinstance(outcome, Ready):
         return ("MediaRequests", "MediaServed")
@@ -33,4 +34,6 @@ def counted(outcome: Ready | Pending | InboundError) -> tuple[str, ...]:
         return ()
     if isinstance(outcome, GONE) and not outcome.retryable:
         return ("MediaRequests", "MediaGone")
+    if isinstance(outcome, InternalError):
+        return ("MediaRequests", "MediaFailed", "Faults")
     return ("MediaRequests", "MediaFailed")

@@ -139,6 +139,8 @@ def count(records: binding.Permitted) -> None:
 
 def refuse(error: InboundError) -> Response[str]:
     """Answer an error of the tree; each is logged once, here."""
+    if isinstance(error, StoreUnavailable):
+        metrics.add_metric("Faults", MetricUnit.Count, 1)
     answer = problem(error)
     logger.warning("refused", code=error.code, status=answer.status)
     return Response(answer.status, body=json.dumps(answer.body), headers=answer.headers)

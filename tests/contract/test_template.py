@@ -346,6 +346,7 @@ def test_without_an_address_there_is_nothing_of_forwarding() -> None:
         "ForwardDeadLetterAlarm",
         "ForwardDeadLetterQueue",
         "ForwardDelayAlarm",
+        "ForwardErrorAlarm",
         "ForwardFunction",
         "ForwardLog",
         "ForwardQueue",

@@ -175,6 +175,11 @@ class System:
         """Give what handlers have logged as JSON: log lines and metrics."""
         return json_lines(self.logs())
 
+    def faults(self, service: str) -> float:
+        """Give how many requests a service has counted as failed by our fault."""
+        lines = [line for line in self.log_lines() if "Faults" in line and line["service"] == service]
+        return sum(sum(line["Faults"]) for line in lines)
+
     def work(self, *own_ids: str) -> list[str]:
         """Let the worker do the jobs of these messages, in one batch; give those that it leaves in the queue."""
         answer = self.stack.functions.invoke("PrefetchFunction", builders.sqs_event(*own_ids))

@@ -631,6 +631,7 @@ def test_the_media_proxy_answers_as_the_document_says(system: System) -> None:
 def test_when_the_table_does_not_answer_the_page_is_told_to_ask_again(system: System, operation: str) -> None:
     number, phone = any_phone_number_id(), any_phone()
     tell(system, number, text_at(-5, phone))
+    before = system.faults("inbox")
     system.aws.fail(operation, "InternalServerError", status=500)
 
     for problem in (
@@ -640,3 +641,4 @@ def test_when_the_table_does_not_answer_the_page_is_told_to_ask_again(system: Sy
     ):
         assert (problem["code"], problem["retryable"]) == ("internal_error", True)
         assert problem["detail"].startswith("Request ")
+    assert system.faults("inbox") == before + 3

@@ -578,6 +578,7 @@ def test_a_refused_host_is_counted_and_named_in_the_log(system: System) -> None:
 
     assert report["answers"][0]["statusCode"] == 502
     assert report["metrics"]["Failed_media_host_refused"] == [1.0]
+    assert "Faults" not in report["metrics"]  # Meta's, not ours: no reason to take a version back
     (line,) = [line for line in report["log"] if line.get("message") == "fetch_failed"]
     assert line["detail"] == "The host evil.example is not on the list of media hosts."
 
@@ -585,6 +586,7 @@ def test_a_refused_host_is_counted_and_named_in_the_log(system: System) -> None:
 def test_a_failing_bucket_is_our_fault_and_leaves_nothing_behind(system: System) -> None:
     own_id = system.receive()
     objects = system.objects()
+    before = system.faults("media_proxy")
     system.aws.fail("PutObject", "SlowDown", status=503)
 
     problem = system.problem(own_id, 500, "internal_error")
@@ -592,6 +594,7 @@ def test_a_failing_bucket_is_our_fault_and_leaves_nothing_behind(system: System)
     assert "SlowDown" not in problem["detail"]
     assert problem["retryable"] is True
     assert system.objects() == objects
+    assert system.faults("media_proxy") == before + 1
 
 
 # --- what is counted ---

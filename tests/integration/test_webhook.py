@@ -465,13 +465,16 @@ def test_a_failing_store_is_answered_503_and_the_redelivery_stores_everything(
 ) -> None:
     message = builders.image_message()
     body = builders.notification(message, phone_number_id=system.stack.phone_number_id)
+    before = system.faults("webhook")
     system.aws.fail(operation, code, status=status)
 
     answer = system.post(body)
 
     assert (answer.status_code, answer.json()["code"]) == (503, "store_unavailable")
+    assert system.faults("webhook") == before + 1
     system.aws.forget()
     assert system.post(body).status_code == 200
+    assert system.faults("webhook") == before + 1
     own_id = message_id(system.stack.phone_number_id, message["id"])
     assert system.message(own_id)["type"] == "image"
     assert own_id in system.jobs()

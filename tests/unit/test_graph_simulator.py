@@ -883,3 +883,32 @@ def test_a_media_is_forgotten_over_http(simulator: MetaSimulator, resolve: Resol
     assert requests.delete(url, timeout=5).json() == {"forgotten": True}
     assert requests.delete(url, timeout=5).json() == {"forgotten": False}
     assert error_of(resolve(media_id)) == (400, 100, 33)
+
+
+# --- the business's own media ---
+
+
+def own_media(simulator: MetaSimulator, token: str = TOKEN, **form: str) -> requests.Response:
+    return requests.post(
+        f"{simulator.url}/v26.0/{NUMBER}/media",
+        data=form,
+        files={"file": ("dot.png", b"dot", "image/png")},
+        headers={"Authorization": f"Bearer {token}"},
+        timeout=10,
+    )
+
+
+def test_a_business_brings_media_of_its_own_and_takes_it_away_again(simulator: MetaSimulator) -> None:
+    media_id = own_media(simulator, messaging_product="whatsapp", type="image/png").json()["id"]
+    url, headers = f"{simulator.url}/v26.0/{media_id}", {"Authorization": f"Bearer {TOKEN}"}
+
+    described = requests.get(url, params={"phone_number_id": NUMBER}, headers=headers, timeout=10).json()
+    assert (described["mime_type"], described["file_size"]) == ("image/png", 3)
+    assert requests.delete(url, headers=headers, timeout=10).json() == {"success": True}
+    assert requests.get(url, headers=headers, timeout=10).status_code == 400
+    assert requests.delete(url, headers=headers, timeout=10).status_code == 400
+
+
+def test_media_of_ones_own_needs_the_token_and_the_product(simulator: MetaSimulator) -> None:
+    assert own_media(simulator, "another", messaging_product="whatsapp").status_code == 401
+    assert own_media(simulator).json()["error"]["code"] == 100

@@ -58,6 +58,13 @@ def test_what_meta_denies_before_the_deadline_is_a_failure() -> None:
 OTHERS = {errors.Unauthenticated, errors.MessageNotFound, errors.NoMedia, errors.MediaUnavailable, errors.MediaTooLarge}
 
 
-@pytest.mark.parametrize("kind", [kind for kind in TABLE if issubclass(kind, errors.MediaError) and kind not in OTHERS])
+@pytest.mark.parametrize(
+    "kind",
+    [kind for kind in TABLE if issubclass(kind, errors.MediaError) and kind not in {*OTHERS, errors.InternalError}],
+)
 def test_all_else_is_a_failure_of_ours(kind: type[errors.MediaError]) -> None:
     assert counted(kind()) == FAILED
+
+
+def test_what_fails_through_us_alone_is_counted_once_more() -> None:
+    assert counted(errors.InternalError()) == (*FAILED, "Faults")
