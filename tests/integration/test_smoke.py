@@ -38,7 +38,11 @@ KEYS = Keys(PHONE_NUMBER_ID, APP_SECRET, VERIFY_TOKEN, GRAPH_TOKEN, MEDIA_TOKEN_
 @pytest.fixture
 def place(system: System, tmp_path: Path) -> Path:
     """Give the file through which tools find the running system."""
-    file = tmp_path / "stack.env"
+    return place_of(system, tmp_path)
+
+
+def place_of(system: System, folder: Path) -> Path:
+    file = folder / "stack.env"
     file.write_text("".join(f"{name}={value}\n" for name, value in system.stack.environment.items()), "utf-8")
     return file
 
@@ -54,11 +58,13 @@ def told(output: str) -> list[tuple[str, str]]:
     return [(verdict, rest.strip().partition(" (")[0]) for verdict, _, rest in lines]
 
 
-def test_the_whole_story_passes_and_leaves_nothing_behind(system: System, place: Path) -> None:
+@pytest.mark.timeout(120)
+def test_the_whole_story_passes_and_leaves_nothing_behind(fresh_system: System, tmp_path: Path) -> None:
+    system = fresh_system
     before = at_graph(system), named(system)
 
     with system.stack.background():
-        done = smoke(place)
+        done = smoke(place_of(system, tmp_path))
 
     assert (done.returncode, done.stderr) == (0, ""), done.stdout
     assert told(done.stdout) == [("ok", step) for step in STEPS]
@@ -78,11 +84,13 @@ def named(system: System) -> set[str]:
     return {one["pk"] + one["sk"] for one in system.everything() if one.get("name") == "Smoke test"}
 
 
-def test_a_picture_of_ones_own_stays_at_graph(system: System, place: Path) -> None:
+@pytest.mark.timeout(120)
+def test_a_picture_of_ones_own_stays_at_graph(fresh_system: System, tmp_path: Path) -> None:
+    system = fresh_system
     mine = system.stack.meta.add_media(builders.PHOTO.content, builders.PHOTO.mime_type)
 
     with system.stack.background():
-        done = smoke(place, "--media-id", mine.id)
+        done = smoke(place_of(system, tmp_path), "--media-id", mine.id)
 
     assert done.returncode == 0, done.stdout
     assert system.stack.meta.forget_media(mine.id)
