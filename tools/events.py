@@ -180,13 +180,11 @@ def _request(
     https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-develop-integrations-lambda.html
     """
     named = {name: own for name, own in (("message_id", MESSAGE_ID), ("contact_id", CONTACT_ID)) if own in path}
-    route = path
-    for name, own in named.items():
-        route = route.replace(own, f"{{{name}}}")
+    route_key = f"{method} {_route(path, named)}"
     http = {"method": method, "path": path, "protocol": "HTTP/1.1", "sourceIp": "127.0.0.1", "userAgent": "events"}
     event: Event = {
         "version": "2.0",
-        "routeKey": f"{method} {route}",
+        "routeKey": route_key,
         "rawPath": path,
         "rawQueryString": "&".join(f"{name}={value}" for name, value in (query or {}).items()),
         "headers": {"host": "127.0.0.1:8080", **(headers or {})},
@@ -196,7 +194,7 @@ def _request(
             "domainName": "127.0.0.1",
             "http": http,
             "requestId": "event",
-            "routeKey": f"{method} {route}",
+            "routeKey": route_key,
             "stage": "$default",
             "timeEpoch": moment * 1000,
         },
@@ -206,6 +204,13 @@ def _request(
     if named:
         optional["pathParameters"] = named
     return event | {name: value for name, value in optional.items() if value is not None}
+
+
+def _route(path: str, named: dict[str, str]) -> str:
+    """Give the template's path: the ids in it are its parameters."""
+    for name, own in named.items():
+        path = path.replace(own, f"{{{name}}}")
+    return path
 
 
 def _job(moment: int, own_id: str) -> Event:

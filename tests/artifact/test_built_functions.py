@@ -6,7 +6,6 @@ The functions are the template's and the events those of events/: a function wit
 import platform
 import re
 import shutil
-import sys
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -26,8 +25,6 @@ from tests.integration.system import System
 from tests.sample_events import OUTCOMES, of, prepare, read
 
 NAMES = sorted(functions(TEMPLATE))
-
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the build is for Linux: it cannot run here")
 
 
 @pytest.fixture(name="place")

@@ -7,7 +7,6 @@ emulator, the built functions, and emulators that listen beside loopback.
 import json
 import os
 import subprocess
-import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -45,10 +44,7 @@ print(json.dumps([environments, routes]))
 Sam = tuple[dict[str, dict[str, str]], dict[str, str]]
 """The variables of each function, and the function of each route."""
 
-pytestmark = [
-    pytest.mark.skipif(sys.platform != "linux", reason="the build is for Linux: it cannot run here"),
-    pytest.mark.allow_hosts(["127.0.0.1", LISTEN]),
-]
+pytestmark = pytest.mark.allow_hosts(["127.0.0.1", LISTEN])
 
 
 @pytest.fixture(name="place", scope="module")
